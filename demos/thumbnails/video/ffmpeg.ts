@@ -1,0 +1,158 @@
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
+import { NodeError } from '../../../core/flow/failure.ts'
+
+export interface FfmpegRun {
+  readonly stdout: AsyncIterable<Uint8Array>
+  readonly stdin: Writable
+  /** The last lines that ffmpeg wrote about what it did, at most 16 KB. */
+  stderrTail(): string
+  /** Resolves when stderr matches, or when ffmpeg has closed it; never later than ffmpeg's end. */
+  stderrShows(pattern: RegExp): Promise<void>
+  /** Exit code when the process is over; null when a signal ended it. */
+  readonly exited: Promise<number | null>
+  /** Ends the process if it still runs: politely, then by force. Resolves when it is gone. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** How long ffmpeg may take to leave by itself. There is nothing for it to save, so this is short. */
+const politeMs = 300
+const stderrBytesMax = 16_384
+
+/**
+ * Starts ffmpeg with pipes only. Its output is read no faster than it is taken, so a slow reader halts it.
+ * `silenceMsMax` bounds the time that one read may wait: then it is stopped and a NodeError `video.timeout` thrown.
+ */
+export function startFfmpeg(
+  executable: string,
+  args: readonly string[],
+  options: {
+    readonly signal: AbortSignal
+    readonly own: (child: ChildProcess) => unknown
+    readonly silenceMsMax: number
+  },
+): FfmpegRun {
+  const child = spawn(executable, args, { stdio: ['pipe', 'pipe', 'pipe'], windowsHide: true })
+  options.own(child)
+  // A pipe that breaks because ffmpeg ended early is told by its exit code and its words, not by EPIPE.
+  child.stdin.on('error', () => undefined)
+  child.stdout.on('error', () => undefined)
+  child.stderr.on('error', () => undefined)
+
+  let tail = ''
+  const watchers = new Set<() => void>()
+  const wakeWatchers = () => {
+    for (const wake of watchers) wake()
+  }
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    tail = (tail + text).slice(-stderrBytesMax)
+    wakeWatchers()
+  })
+
+  let failedToStart: Error | null = null
+  let over = false
+  const exited = new Promise<number | null>((resolve) => {
+    child.once('error', (error) => {
+      if (child.pid === undefined) {
+        failedToStart = error
+        over = true
+        resolve(null)
+        wakeWatchers()
+      }
+    })
+    child.once('close', (code) => {
+      over = true
+      resolve(code)
+      wakeWatchers()
+    })
+  })
+
+  const stop = async () => {
+    if (over) return
+    child.kill('SIGTERM')
+    // Frees an ffmpeg that sleeps in a write to a full pipe, or waits for input.
+    child.stdin.destroy()
+    child.stdout.destroy()
+    const force = setTimeout(() => child.kill('SIGKILL'), politeMs)
+    await exited
+    clearTimeout(force)
+  }
+  const onAbort = () => void stop()
+  options.signal.addEventListener('abort', onAbort, { once: true })
+  void exited.then(() => options.signal.removeEventListener('abort', onAbort))
+  if (options.signal.aborted) onAbort()
+
+  async function* read(): AsyncGenerator<Uint8Array, void, undefined> {
+    const chunks = chunksOf(child.stdout)
+    try {
+      while (true) {
+        const next = await withinMs(chunks.next(), options.silenceMsMax)
+        if (next === null) throw silent(options.silenceMsMax)
+        if (next.done === true) break
+        yield next.value
+      }
+    } finally {
+      await stop()
+      await chunks.return(undefined)
+    }
+    if (failedToStart !== null) throw cannotStart(failedToStart)
+  }
+
+  return {
+    stdout: read(),
+    stdin: child.stdin,
+    stderrTail: () => tail,
+    stderrShows: (pattern) =>
+      new Promise((resolve) => {
+        const look = () => {
+          if (!over && !pattern.test(tail)) return
+          watchers.delete(look)
+          resolve()
+        }
+        watchers.add(look)
+        look()
+      }),
+    exited,
+    stop,
+  }
+}
+
+async function* chunksOf(stream: Readable): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    for await (const chunk of stream) {
+      if (chunk instanceof Uint8Array) yield chunk
+    }
+  } catch (thrown) {
+    // A stream that we destroyed ourselves in order to stop ffmpeg ends early on purpose.
+    if (!stream.destroyed) throw thrown
+  }
+}
+
+async function withinMs<T>(promise: Promise<T>, limitMs: number): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), limitMs)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function silent(silenceMsMax: number): NodeError {
+  return new NodeError(
+    'video.timeout',
+    `The decoder gave no picture for ${silenceMsMax / 1000} s and was stopped. Try again when the machine is less busy, or convert the video to H.264 MP4.`,
+    { retriable: true },
+  )
+}
+
+function cannotStart(error: Error): NodeError {
+  return new NodeError(
+    'video.decoder-missing',
+    'ffmpeg could not be started. Set FFMPEG_PATH to a working ffmpeg, or MILLRACE_DECODER=in-process.',
+    { cause: error },
+  )
+}
