@@ -85,11 +85,12 @@ export class RunningTask implements TaskContext {
     if (!this.#shut()) this.#wakeUp()
   }
 
-  /** Aborts the signal, and returns the generator when it yields or throws next. */
+  /** Aborts the signal, ends its child processes, and returns the generator when it yields or throws next. */
   stop(): void {
     if (this.#stopping) return
     this.#stopping = true
     this.#controller?.abort(new NodeError('worker.aborted', 'Nobody waits for this task any more'))
+    this.#killChildren()
     this.#wakeUp()
   }
 
@@ -122,7 +123,7 @@ export class RunningTask implements TaskContext {
       this.#children?.delete(child)
       this.#host.say(['disown', pid])
     })
-    if (this.#over) this.#killChildren()
+    if (this.#over || this.#stopping) this.#killChildren()
     return child
   }
 
@@ -156,7 +157,6 @@ export class RunningTask implements TaskContext {
   #emit(value: unknown): void {
     this.#made += 1
     if (this.#made <= this.#window.resumeAfter) return
-    if (this.#progress !== null) this.#sendProgress()
     const bytes = this.#host.say(['value', this.id, this.#made, value])
     this.#sizes.push(bytes)
     this.#bytesOut += bytes
