@@ -91,7 +91,9 @@ export function decodeFrame(bytes: Uint8Array, bytesMax: number): Decoded<Readon
     return fault('frame.too-large', `A frame has ${bytes.byteLength} bytes; at most ${bytesMax} are taken.`)
   if (bytes.byteLength < lengthBytes)
     return fault('frame.truncated', `A frame has ${bytes.byteLength} bytes; it begins with 4 bytes of length.`)
-  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+  // A Buffer's subarray and slice share memory; a plain view of the same bytes copies where it says so.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const headerBytes = new DataView(plain.buffer, plain.byteOffset).getUint32(0)
   if (headerBytes > bytes.byteLength - lengthBytes)
     return fault(
       'frame.truncated',
@@ -99,12 +101,12 @@ export function decodeFrame(bytes: Uint8Array, bytesMax: number): Decoded<Readon
     )
   let header: unknown
   try {
-    header = JSON.parse(decoder.decode(bytes.subarray(lengthBytes, lengthBytes + headerBytes)))
+    header = JSON.parse(decoder.decode(plain.subarray(lengthBytes, lengthBytes + headerBytes)))
   } catch {
     return fault('frame.not-json', 'The header of a frame is not JSON in UTF-8.')
   }
   if (!isRecord(header)) return fault('frame.not-an-object', 'The header of a frame is not a JSON object.')
-  const block = bytes.subarray(lengthBytes + headerBytes)
+  const block = plain.subarray(lengthBytes + headerBytes)
   return reviveHeader(header, block)
 }
 
@@ -139,8 +141,6 @@ function assemble(text: string, groups: readonly (readonly Uint8Array[])[], segm
 }
 
 function concatenate(segments: readonly Uint8Array[], bytes: number): Uint8Array {
-  const [only] = segments
-  if (segments.length === 1 && only !== undefined) return only
   const all = new Uint8Array(bytes)
   let at = 0
   for (const segment of segments) {

@@ -1,0 +1,252 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HttpBindings } from '@hono/node-server'
+import { getRequestListener } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import { bodyLimit } from 'hono/body-limit'
+import type { ServerParts } from './create-server.ts'
+import { summaryOf, workflowOf, workflowSchema, workflowSummarySchema } from './describe-workflow.ts'
+import { errorBody, HttpError } from './http-error.ts'
+import { streamTopic } from './topic-stream.ts'
+
+const failureSchema = z
+  .object({ code: z.string(), message: z.string(), node: z.string().nullable() })
+  .openapi('Failure')
+const outcomeSchema = z
+  .object({
+    state: z.enum(['done', 'failed', 'stopped', 'lost']),
+    unsettled: z.number().int().describe('Messages that were still under way when it was cut'),
+    failure: failureSchema.nullable(),
+  })
+  .openapi('Outcome')
+const executionSchema = z
+  .object({
+    id: z.string(),
+    workflow: z.string(),
+    entry: z.string(),
+    state: z.string(),
+    startedAt: z.number().describe('Milliseconds since the epoch'),
+    endedAt: z.number().nullable(),
+    outcome: outcomeSchema.nullable(),
+  })
+  .openapi('Execution')
+const errorSchema = z
+  .object({ error: z.object({ code: z.string(), message: z.string(), remedy: z.string().optional() }) })
+  .openapi('Error')
+
+const name = z.string().min(1).max(200)
+const idParams = z.object({ id: name })
+const json = <T extends z.ZodType>(schema: T, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+})
+const refused = json(errorSchema, 'Refused; the code says why')
+
+const listWorkflows = createRoute({
+  method: 'get',
+  path: '/api/workflows',
+  summary: 'The workflows that are deployed',
+  responses: { 200: json(z.object({ workflows: z.array(workflowSummarySchema) }), 'All of them') },
+})
+const getWorkflow = createRoute({
+  method: 'get',
+  path: '/api/workflows/{id}',
+  summary: 'One workflow as a graph',
+  request: { params: idParams },
+  responses: { 200: json(workflowSchema, 'The workflow'), 404: refused },
+})
+const runWorkflow = createRoute({
+  method: 'post',
+  path: '/api/workflows/{id}/run',
+  summary: 'Starts an execution at an event trigger',
+  request: {
+    params: idParams,
+    body: {
+      content: {
+        'application/json': {
+          schema: z.object({
+            entry: name.optional().describe('Node id; the first event trigger when absent'),
+            input: z.unknown(),
+          }),
+        },
+      },
+    },
+  },
+  responses: {
+    202: json(z.object({ execution: z.string(), topic: z.string().describe('Where its results come') }), 'It runs'),
+    400: refused,
+    404: refused,
+    413: refused,
+    503: refused,
+  },
+})
+const listExecutions = createRoute({
+  method: 'get',
+  path: '/api/executions',
+  summary: 'Executions that run, and the last ones that ended; newest first',
+  responses: { 200: json(z.object({ executions: z.array(executionSchema) }), 'A bounded list') },
+})
+const getExecution = createRoute({
+  method: 'get',
+  path: '/api/executions/{id}',
+  summary: 'One execution',
+  request: { params: idParams },
+  responses: { 200: json(executionSchema, 'The execution'), 404: refused },
+})
+const stopExecution = createRoute({
+  method: 'delete',
+  path: '/api/executions/{id}',
+  summary: 'Drains an execution and ends it, or cuts it at once',
+  request: { params: idParams, query: z.object({ kill: z.enum(['true', 'false']).optional() }) },
+  responses: { 200: json(z.object({ outcome: outcomeSchema }), 'It is over'), 404: refused },
+})
+const readTopic = createRoute({
+  method: 'get',
+  path: '/api/topics/{name}',
+  summary: 'A topic as server-sent events or NDJSON, by the Accept header; SSE resumes by Last-Event-ID',
+  request: {
+    params: z.object({ name: z.string().regex(/^[A-Za-z0-9._~/-]{1,200}$/) }),
+    query: z.object({
+      after: z.string().max(60).optional().describe('start (default), now, an offset, or LOG:OFFSET'),
+      format: z.enum(['sse', 'ndjson']).optional().describe('Instead of the Accept header'),
+    }),
+  },
+  responses: {
+    200: {
+      description:
+        'NDJSON: `{ offset, value }`, `{ gap: { from, to } }`, `{ end: { outcome } }`; SSE: events message, gap, end',
+      content: { 'text/event-stream': { schema: z.string() }, 'application/x-ndjson': { schema: z.string() } },
+    },
+    400: refused,
+    404: refused,
+  },
+})
+
+/** The API as a request listener for paths below /api/. */
+export function createApi(parts: ServerParts): (request: IncomingMessage, response: ServerResponse) => void {
+  const { limits, topics, workflows, log } = parts
+  const app = new OpenAPIHono<{ Bindings: HttpBindings }>({
+    defaultHook: (result, c) => {
+      if (result.success) return
+      const [issue] = result.error.issues
+      const where = issue === undefined || issue.path.length === 0 ? 'The request' : `Field ${issue.path.join('.')}`
+      return c.json(
+        errorBody('request.invalid', `${where}: ${issue?.message ?? 'not valid'}.`, 'See /api/openapi.json.'),
+        400,
+      )
+    },
+  })
+  app.use(bodyLimit({ maxSize: limits.apiBodyBytesMax, onError: () => answer(tooLarge(limits.apiBodyBytesMax)) }))
+  app.use(async (c, next) => {
+    watchIdleBody(c.env.incoming, limits.bodyIdleMsMax)
+    await next()
+  })
+  app.openapi(listWorkflows, (c) => c.json({ workflows: [...workflows.deployed.values()].map(summaryOf) }, 200))
+  app.openapi(getWorkflow, (c) => {
+    const { id } = c.req.valid('param')
+    const deployed = workflows.deployed.get(id)
+    if (deployed === undefined)
+      throw new HttpError(404, 'workflow.unknown', `There is no workflow ${JSON.stringify(id)}.`)
+    return c.json(workflowOf(deployed), 200)
+  })
+  app.openapi(runWorkflow, (c) => {
+    const { entry, input } = c.req.valid('json')
+    const execution = workflows.run(c.req.valid('param').id, entry ?? null, input)
+    const topic = `executions/${execution.id}`
+    topics.prepare(topic)
+    return c.json({ execution: execution.id, topic }, 202)
+  })
+  app.openapi(listExecutions, (c) => c.json({ executions: [...workflows.list()] }, 200))
+  app.openapi(getExecution, (c) => {
+    const { id } = c.req.valid('param')
+    const found = workflows.find(id)
+    if (found === null)
+      throw new HttpError(
+        404,
+        'execution.unknown',
+        `There is no execution ${JSON.stringify(id)}, or it ended too long ago.`,
+      )
+    return c.json(found, 200)
+  })
+  app.openapi(stopExecution, async (c) => {
+    const outcome = await workflows.stop(c.req.valid('param').id, c.req.valid('query').kill === 'true')
+    return c.json({ outcome }, 200)
+  })
+  // Topic names hold slashes, which `{name}` in a documented path does not match; the pattern does.
+  app.openAPIRegistry.registerPath(readTopic)
+  app.get('/api/topics/:name{.+}', async (c) => {
+    const query = readTopic.request.query.safeParse(c.req.query())
+    const params = readTopic.request.params.safeParse({ name: c.req.param('name') })
+    if (!query.success || !params.success)
+      throw new HttpError(400, 'request.invalid', 'The topic or its query is not valid.', 'See /api/openapi.json.')
+    const accepts = c.req.header('accept') ?? ''
+    const format = query.data.format ?? (accepts.includes('text/event-stream') ? 'sse' : 'ndjson')
+    const options = { topic: params.data.name, after: query.data.after ?? null, format }
+    await streamTopic(c.env.incoming, c.env.outgoing, options, topics, limits)
+    return RESPONSE_ALREADY_SENT
+  })
+  app.doc('/api/openapi.json', { openapi: '3.0.3', info: { title: 'Millrace', version: '1' } })
+  app.notFound((c) => {
+    const known = app.routes.some((route) => route.method !== 'ALL' && matches(route.path, c.req.path))
+    if (!known)
+      return answer(
+        new HttpError(404, 'path.unknown', `Nothing is at ${c.req.path.slice(0, 200)}.`, 'See /api/openapi.json.'),
+      )
+    const allow = [
+      ...new Set(
+        app.routes
+          .filter((route) => route.method !== 'ALL' && matches(route.path, c.req.path))
+          .map((route) => route.method),
+      ),
+    ]
+    return answer(
+      new HttpError(405, 'method.not-allowed', `This path does not take ${c.req.method}.`, `Use ${allow.join(', ')}.`, {
+        allow: allow.join(', '),
+      }),
+    )
+  })
+  app.onError((thrown) => {
+    if (thrown instanceof HttpError) return answer(thrown)
+    // What Hono throws by itself is about the request: a body that is no JSON.
+    if ('status' in thrown && thrown.status === 400)
+      return answer(new HttpError(400, 'body.not-json', 'The body is not JSON.'))
+    log.write('error', 'An API call failed', { error: String(thrown) })
+    return answer(new HttpError(500, 'server.error', 'The server failed on this request.', 'Look into its log.'))
+  })
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
+  return (request, response) => void listener(request, response)
+}
+
+function answer(error: HttpError): Response {
+  return Response.json(errorBody(error.code, error.message, error.remedy), {
+    status: error.status,
+    headers: error.headers,
+  })
+}
+
+function tooLarge(bytesMax: number): HttpError {
+  return new HttpError(
+    413,
+    'body.too-large',
+    `The body is larger than the ${bytesMax} bytes that are taken here.`,
+    'Send a smaller one.',
+  )
+}
+
+/** A body that stands still is cut with its connection; the timer ends with the body. */
+function watchIdleBody(incoming: IncomingMessage, idleMsMax: number): void {
+  if (incoming.complete) return
+  incoming.socket.setTimeout(idleMsMax, () => {
+    if (!incoming.complete) incoming.destroy()
+  })
+  incoming.once('end', () => incoming.socket.setTimeout(0))
+}
+
+/** Whether a path fits a pattern of Hono's: `:id` is one segment, `:name{.+}` the rest. */
+function matches(pattern: string, path: string): boolean {
+  const parts = pattern.split('/').map((part) => {
+    if (part.endsWith('{.+}')) return '.+'
+    return part.startsWith(':') ? '[^/]+' : part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+  })
+  return new RegExp(`^${parts.join('/')}$`).test(path)
+}

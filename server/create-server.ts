@@ -1,0 +1,351 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createServer as createHttpServer } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Clock, Hub, Log, Topics } from '../core/host.ts'
+import type { Execution, Pipeline } from '../core/pipeline.ts'
+import { createGuard, isLoopbackAddress } from './guard.ts'
+import { HttpError, refuse } from './http-error.ts'
+import type { ServerHub } from './hub.ts'
+import { createHub } from './hub.ts'
+import type { ServerLimits } from './limits.ts'
+import { defaultLimits } from './limits.ts'
+import { serveMetrics } from './live-metrics.ts'
+import type { PageMount, Pages } from './pages.ts'
+import { createPages } from './pages.ts'
+import { prometheusText } from './prometheus.ts'
+import type { Realtime } from './realtime.ts'
+import { createRealtime } from './realtime.ts'
+import type { Spool } from './spool.ts'
+import { createSpool } from './spool.ts'
+import { systemClock } from './system-clock.ts'
+import type { TopicLimits, TopicStore } from './topics.ts'
+import { createTopics } from './topics.ts'
+import type { Workflows } from './workflows.ts'
+import { createWorkflows } from './workflows.ts'
+
+export interface ServerOptions {
+  /** Address to listen on. Other machines can reach it only when it is not a loopback one; then a token is needed. */
+  readonly host?: string
+  /** 0 takes any free port. */
+  readonly port?: number
+  /** What API clients must send; null lets everyone on this machine in. */
+  readonly token?: string | null
+  /** Origins, such as `https://console.example`, whose pages may call this server. Its own always may. */
+  readonly origins?: readonly string[]
+  /** Names under which the server may be addressed besides 127.0.0.1 and localhost. */
+  readonly hostnames?: readonly string[]
+  readonly pages?: readonly PageMount[]
+  readonly log?: Log
+  readonly clock?: Clock
+  /** Where the folder for uploads is made; the system's own place for temporary files when absent. */
+  readonly temporaryDirectory?: string
+  readonly limits?: Partial<Omit<ServerLimits, 'topics'>> & { readonly topics?: Partial<TopicLimits> }
+}
+
+/** A server that listens. */
+export interface MillraceServer {
+  /** For the host of the pipelines that are deployed here. */
+  readonly hub: Hub
+  readonly topics: Topics & Pick<TopicStore, 'end'>
+  readonly url: string
+  readonly port: number
+  /** Shows the workflow in the API and opens its triggers; replaces the one with the same id. Answers its stream execution, if any. */
+  deploy(id: string, pipeline: Pipeline): Promise<Execution | null>
+  undeploy(id: string): Promise<void>
+  /** Takes no more, drains executions, ends streams, closes sockets; cuts what is left at the limit. Idempotent. */
+  close(): Promise<void>
+}
+
+/** What the parts of the server that answer requests have in common. */
+export interface ServerParts {
+  readonly limits: ServerLimits
+  readonly topics: TopicStore
+  readonly workflows: Workflows
+  readonly hub: ServerHub
+  readonly log: Log
+}
+
+const silent: Log = { write: () => {} }
+
+/** Builds a server and listens. Throws when the address is taken, or is reachable from outside without a token. */
+export async function createServer(options: ServerOptions = {}): Promise<MillraceServer> {
+  const host = options.host ?? '127.0.0.1'
+  const token = options.token ?? null
+  const loopback = isLoopbackAddress(host)
+  if (!loopback && token === null)
+    throw new Error(`Listening on ${host} lets other machines in: set an API token, or listen on 127.0.0.1.`)
+  const server = new HttpSide(options, loopback, token)
+  await server.listen(host, options.port ?? 4600)
+  return server
+}
+
+class HttpSide implements MillraceServer {
+  readonly hub: ServerHub
+  readonly topics: TopicStore
+  url = ''
+  port = 0
+  readonly #limits: ServerLimits
+  readonly #log: Log
+  readonly #workflows: Workflows
+  readonly #realtime: Realtime
+  readonly #guard
+  readonly #http: Server
+  readonly #pages: Pages | null
+  readonly #temporaryDirectory: string | undefined
+  readonly #perClient = new Map<string, number>()
+  #requests = 0
+  #spool: Promise<Spool> | null = null
+  #api: Promise<(request: IncomingMessage, response: ServerResponse) => void> | null = null
+  #closing: Promise<void> | null = null
+
+  constructor(options: ServerOptions, loopback: boolean, token: string | null) {
+    const limits: ServerLimits = {
+      ...defaultLimits,
+      ...options.limits,
+      topics: { ...defaultLimits.topics, ...options.limits?.topics },
+    }
+    const clock = options.clock ?? systemClock
+    this.#limits = limits
+    this.#log = options.log ?? silent
+    this.#temporaryDirectory = options.temporaryDirectory
+    this.#guard = createGuard({ loopback, token, origins: options.origins ?? [], hostnames: options.hostnames ?? [] })
+    this.hub = createHub({ limits, spool: () => this.#openSpool(), log: this.#log })
+    this.#workflows = createWorkflows({
+      clock,
+      log: this.#log,
+      runningMax: limits.executionsRunningMax,
+      keptMax: limits.executionsKeptMax,
+      onEnded: (execution, outcome) => this.topics.endExecution(execution, outcome),
+    })
+    this.topics = createTopics({ clock, limits: limits.topics, admit: (topic) => this.#workflows.admit(topic) })
+    serveMetrics(this.topics, this.#workflows, clock)
+    this.#realtime = createRealtime({ guard: this.#guard, limits, topics: this.topics, workflows: this.#workflows })
+    this.#pages = options.pages === undefined || options.pages.length === 0 ? null : createPages(options.pages)
+    this.#http = createHttpServer({
+      maxHeaderSize: limits.headBytesMax,
+      headersTimeout: limits.headMsMax,
+      // Uploads may take their time: what stands still is cut by the body's own limit.
+      requestTimeout: 0,
+      keepAliveTimeout: 5_000,
+      connectionsCheckingInterval: Math.min(1_000, limits.headMsMax),
+    })
+    this.#http.maxConnections = limits.connectionsMax
+    this.#http.on('request', (request, response) => this.#serve(request, response))
+    this.#http.on('checkContinue', (request, response) => this.#serve(request, response))
+    this.#http.on('upgrade', (request, socket, head) => this.#realtime.upgrade(request, socket, head))
+    this.#http.on('clientError', (error, socket) => answerClientError(error, socket))
+  }
+
+  async listen(host: string, port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#http.once('error', reject)
+      this.#http.listen(port, host, () => {
+        this.#http.off('error', reject)
+        resolve()
+      })
+    })
+    const address = this.#http.address()
+    this.port = typeof address === 'object' && address !== null ? address.port : port
+    const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+    this.url = `http://${shown.includes(':') ? `[${shown}]` : shown}:${this.port}`
+  }
+
+  deploy(id: string, pipeline: Pipeline): Promise<Execution | null> {
+    return this.#workflows.deploy(id, pipeline)
+  }
+
+  undeploy(id: string): Promise<void> {
+    return this.#workflows.undeploy(id)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const release = this.#count(request)
+    response.once('close', release)
+    this.#route(request, response).catch((thrown: unknown) => {
+      if (thrown instanceof HttpError) return refuse(request, response, thrown)
+      this.#log.write('error', `${request.method} ${request.url} failed`, { error: String(thrown) })
+      refuse(
+        request,
+        response,
+        new HttpError(500, 'server.error', 'The server failed on this request.', 'Look into its log.'),
+      )
+    })
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = urlOf(request)
+    // Probes come under any name and tell nothing; they are answered to the last.
+    if (url.pathname === '/livez') return answerText(request, response, 200, 'ok\n')
+    if (url.pathname === '/readyz') return this.#answerReady(request, response)
+    this.#checkLoad(request)
+    this.#guard.admit(request)
+    const cors = corsHeaders(this.#guard.foreignOrigin(request))
+    if (request.method === 'OPTIONS' && cors['access-control-allow-origin'] !== undefined) {
+      response.writeHead(204, { ...cors, 'access-control-max-age': '600' }).end()
+      return
+    }
+    if (this.#closing !== null)
+      throw new HttpError(503, 'server.closing', 'The server is closing.', 'Try again in a moment.', {
+        'retry-after': '2',
+        connection: 'close',
+      })
+    if (this.hub.handle(request, response, url, cors)) return
+    if (url.pathname === '/metrics') {
+      this.#guard.authorize(request)
+      return answerText(request, response, 200, this.#metrics())
+    }
+    if (url.pathname.startsWith('/api/')) {
+      this.#guard.authorize(request)
+      for (const [name, value] of Object.entries(cors)) response.setHeader(name, value)
+      const api = await this.#openApi()
+      return api(request, response)
+    }
+    if (this.#pages !== null && (await this.#pages.handle(request, response, url.pathname))) return
+    throw new HttpError(
+      404,
+      'path.unknown',
+      `Nothing is at ${url.pathname.slice(0, 200)}.`,
+      'GET /api/openapi.json lists the API.',
+    )
+  }
+
+  #answerReady(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#closing !== null) answerText(request, response, 503, 'closing\n')
+    else if (this.#workflows.ready) answerText(request, response, 200, 'ok\n')
+    else answerText(request, response, 503, 'starting\n')
+  }
+
+  #count(request: IncomingMessage): () => void {
+    const client = request.socket.remoteAddress ?? ''
+    this.#requests += 1
+    this.#perClient.set(client, (this.#perClient.get(client) ?? 0) + 1)
+    return () => {
+      this.#requests -= 1
+      const left = (this.#perClient.get(client) ?? 1) - 1
+      if (left === 0) this.#perClient.delete(client)
+      else this.#perClient.set(client, left)
+    }
+  }
+
+  #checkLoad(request: IncomingMessage): void {
+    const { requestsMax, requestsPerClientMax } = this.#limits
+    if (this.#requests > requestsMax)
+      throw new HttpError(503, 'server.busy', `${requestsMax} requests are under way.`, 'Try again later.', {
+        'retry-after': '1',
+      })
+    if ((this.#perClient.get(request.socket.remoteAddress ?? '') ?? 0) > requestsPerClientMax)
+      throw new HttpError(
+        429,
+        'client.too-many-requests',
+        `${requestsPerClientMax} requests of yours are under way.`,
+        'Wait for some of them.',
+        {
+          'retry-after': '1',
+        },
+      )
+  }
+
+  /** The API and its schemas are loaded when somebody first asks: an idle server stays small. */
+  #openApi(): Promise<(request: IncomingMessage, response: ServerResponse) => void> {
+    this.#api ??= import('./api.ts').then((module) =>
+      module.createApi({
+        limits: this.#limits,
+        topics: this.topics,
+        workflows: this.#workflows,
+        hub: this.hub,
+        log: this.#log,
+      }),
+    )
+    return this.#api
+  }
+
+  #openSpool(): Promise<Spool> {
+    this.#spool ??= createSpool(this.#limits.spoolBytesMax, this.#temporaryDirectory)
+    return this.#spool
+  }
+
+  #metrics(): string {
+    return prometheusText({
+      workflows: this.#workflows,
+      topics: this.topics,
+      sockets: this.#realtime.sockets,
+      requests: this.#requests,
+    })
+  }
+
+  async #close(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => this.#http.close(() => resolve()))
+    this.#http.closeIdleConnections()
+    const drained = this.#workflows.close(this.#limits.closeMsMax).catch((thrown: unknown) => {
+      this.#log.write('error', 'A workflow did not close', { error: String(thrown) })
+    })
+    await Promise.race([drained, delay(this.#limits.closeMsMax, undefined, { ref: false })])
+    this.#realtime.close()
+    this.topics.close()
+    // Pages and readers of topics would keep their connections for ever; a moment is theirs to see the end.
+    const soon = setTimeout(
+      () => {
+        this.#realtime.terminate()
+        this.#http.closeAllConnections()
+      },
+      Math.min(500, this.#limits.closeMsMax),
+    )
+    await stopped
+    clearTimeout(soon)
+    this.#realtime.terminate()
+    if (this.#spool !== null) await (await this.#spool).close()
+  }
+}
+
+function urlOf(request: IncomingMessage): URL {
+  // Only path and query count; the base is there because URL wants one.
+  const target = request.url ?? '/'
+  const path = target.startsWith('/') ? target : '/'
+  const text = `http://millrace.invalid${path}`
+  if (!URL.canParse(text)) throw new HttpError(400, 'path.bad', 'The request names no path that can be read.')
+  return new URL(text)
+}
+
+function corsHeaders(origin: string | null): Record<string, string> {
+  if (origin === null) return {}
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS',
+    'access-control-allow-headers': 'authorization, content-type, content-disposition, last-event-id',
+    vary: 'origin',
+  }
+}
+
+function answerText(request: IncomingMessage, response: ServerResponse, status: number, text: string): void {
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    throw new HttpError(405, 'method.not-allowed', `This path does not take ${request.method}.`, 'Use GET.', {
+      allow: 'GET, HEAD',
+    })
+  response.writeHead(status, {
+    'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+    'cache-control': 'no-store',
+  })
+  response.end(request.method === 'HEAD' ? undefined : text)
+}
+
+/** What is not HTTP, or came too slowly, gets a short answer and is cut. */
+function answerClientError(error: Error, socket: Duplex): void {
+  const code = 'code' in error ? error.code : ''
+  const status =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? '431 Request Header Fields Too Large'
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? '408 Request Timeout'
+        : '400 Bad Request'
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
+}

@@ -1,0 +1,235 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { NodeError } from '../core/flow/failure.ts'
+import type { Hub, HubReply, HubRequest, HubRoute, Log } from '../core/host.ts'
+import { BodyAborted, hasBody, readBody } from './body.ts'
+import { HttpError } from './http-error.ts'
+import type { ServerLimits } from './limits.ts'
+import type { ServerReply } from './reply.ts'
+import { createReply } from './reply.ts'
+import type { Router } from './router.ts'
+import { createRouter } from './router.ts'
+import type { Spool } from './spool.ts'
+
+/** The hub as its server sees it. */
+export interface ServerHub extends Hub {
+  /** Takes the request when its path belongs to a workflow; false leaves it to others. `headers` go into every answer. */
+  handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    headers: Readonly<Record<string, string>>,
+  ): boolean
+  readonly routes: number
+}
+
+export interface HubOptions {
+  readonly limits: ServerLimits
+  /** Made on the first upload. */
+  readonly spool: () => Promise<Spool>
+  readonly log: Log
+}
+
+type Handler = (request: HubRequest, reply: HubReply) => void
+interface Target {
+  readonly route: HubRoute
+  readonly handler: Handler
+}
+
+const pathPattern = /^(\/|(\/:?[A-Za-z0-9._~-]+)+\/?)$/
+const methodsKnown = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+const reserved = ['/api', '/livez', '/readyz', '/metrics']
+
+/** The door for workflows' own routes; it stands ahead of everything else, since most requests come through it. */
+export function createHub(options: HubOptions): ServerHub {
+  const router = createRouter<Target>()
+  let routes = 0
+  return {
+    get routes() {
+      return routes
+    },
+    route(route, handler) {
+      claim(router, route, handler)
+      routes += 1
+      let released = false
+      return () => {
+        if (released) return
+        released = true
+        routes -= 1
+        router.remove(route.methods, route.path)
+      }
+    },
+    handle(request, response, url, headers) {
+      const method = request.method ?? 'GET'
+      const match = router.find(method, url.pathname)
+      if (match.kind === 'none') return false
+      const { firstByteMsMax, stallMsMax, replyBufferBytesMax } = options.limits
+      const reply = createReply(request, response, {
+        firstByteMsMax,
+        stallMsMax,
+        bufferBytesMax: replyBufferBytesMax,
+        headers,
+      })
+      if (match.kind === 'other-method') answerOtherMethod(method, match.allow, reply)
+      else void serve(request, response, url, match.target, match.params, reply, options)
+      return true
+    },
+  }
+}
+
+function claim(router: Router<Target>, route: HubRoute, handler: Handler): void {
+  const { path, methods } = route
+  if (!pathPattern.test(path))
+    throw new NodeError(
+      'hub.bad-path',
+      `The path ${JSON.stringify(path)} cannot be a route; write it like /orders/:id.`,
+    )
+  if (reserved.some((each) => path === each || path.startsWith(`${each}/`)))
+    throw new NodeError('hub.reserved', `The path ${path} belongs to the server itself; choose another one.`)
+  const unknown = methods.find((method) => !methodsKnown.has(method))
+  if (methods.length === 0 || unknown !== undefined)
+    throw new NodeError(
+      'hub.bad-method',
+      `A route needs methods of ${[...methodsKnown].join(', ')}; ${path} asks for ${unknown ?? 'none'}.`,
+    )
+  if (!router.add(methods, path, { route, handler }))
+    throw new NodeError(
+      'hub.route-taken',
+      `${methods.join(', ')} ${path} is taken by another workflow; choose another path.`,
+    )
+}
+
+function answerOtherMethod(method: string, offered: readonly string[], reply: ServerReply): void {
+  const allow = [...new Set([...offered, 'OPTIONS', ...(offered.includes('GET') ? ['HEAD'] : [])])].join(', ')
+  if (method === 'OPTIONS') reply.send(204, '', { allow })
+  // A HEAD must not start a workflow that was written for GET: it says only that the path is there.
+  else if (method === 'HEAD' && offered.includes('GET')) reply.send(200, '', { allow })
+  else
+    reply.refuse(
+      new HttpError(405, 'method.not-allowed', `This path does not take ${method}.`, `Use ${allow}.`, { allow }),
+    )
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  url: URL,
+  target: Target,
+  params: Readonly<Record<string, string>>,
+  reply: ServerReply,
+  options: HubOptions,
+): Promise<void> {
+  try {
+    const body = await takeBody(request, response, target.route, reply, options)
+    if (reply.signal.aborted) return
+    target.handler(
+      {
+        id: randomUUID(),
+        method: request.method ?? 'GET',
+        path: url.pathname,
+        params,
+        query: Object.fromEntries(url.searchParams),
+        headers: plainHeaders(request),
+        body,
+        signal: reply.signal,
+      },
+      reply,
+    )
+  } catch (thrown) {
+    if (thrown instanceof BodyAborted) response.destroy()
+    else if (thrown instanceof HttpError) reply.refuse(thrown)
+    else {
+      options.log.write('error', `The handler of ${target.route.path} threw`, { error: String(thrown) })
+      reply.refuse(new HttpError(500, 'server.error', 'The server failed on this request.', 'Look into its log.'))
+    }
+  }
+}
+
+async function takeBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  route: HubRoute,
+  reply: ServerReply,
+  options: HubOptions,
+): Promise<unknown> {
+  const limits = { bytesMax: route.bodyBytesMax, idleMsMax: options.limits.bodyIdleMsMax }
+  const type = (request.headers['content-type'] ?? '').toLowerCase()
+  if (type.startsWith('multipart/'))
+    throw new HttpError(
+      415,
+      'body.multipart',
+      'Forms (multipart) are not read here.',
+      'Send the file as the body: curl -T FILE URL.',
+    )
+  switch (route.body) {
+    case 'none':
+      if (hasBody(request))
+        await readBody(request, response, { ...limits, bytesMax: Math.min(limits.bytesMax, 64 * 1024) })
+      return null
+    case 'bytes':
+      return new Uint8Array(await readBody(request, response, limits))
+    case 'text':
+      return decodeText(await readBody(request, response, limits))
+    case 'json':
+      if (
+        type !== '' &&
+        hasBody(request) &&
+        !/^(application\/json|application\/[a-z0-9.+-]+\+json|text\/json)\b/.test(type)
+      )
+        throw new HttpError(
+          415,
+          'body.not-json',
+          `This takes JSON, not ${type.slice(0, 80)}.`,
+          'Send the header Content-Type: application/json.',
+        )
+      return parseJson(decodeText(await readBody(request, response, limits)))
+    case 'file': {
+      const file = await (await options.spool()).receive(request, response, limits)
+      reply.onEnd(
+        () =>
+          void file
+            .remove()
+            .catch((thrown) => options.log.write('warn', 'A temporary file stayed', { error: String(thrown) })),
+      )
+      const { path, name, mime, sizeBytes } = file
+      return { path, name, mime, sizeBytes }
+    }
+  }
+}
+
+function decodeText(bytes: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new HttpError(400, 'body.not-utf8', 'The body is not text in UTF-8.', 'Send it in UTF-8.')
+  }
+}
+
+/** An empty body is null. The key that reaches a prototype is refused, however it is spelled. */
+function parseJson(text: string): unknown {
+  if (text.trim() === '') return null
+  let value: unknown
+  let forbidden = false
+  const suspicious = text.includes('__proto__') || text.includes('\\u')
+  const watch = (key: string, inner: unknown): unknown => {
+    if (key === '__proto__') forbidden = true
+    return inner
+  }
+  try {
+    value = suspicious ? JSON.parse(text, watch) : JSON.parse(text)
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown)
+    throw new HttpError(400, 'body.not-json', `The body is not JSON: ${why}.`, 'Check it with a JSON formatter.')
+  }
+  if (forbidden)
+    throw new HttpError(400, 'body.forbidden-key', 'The body has a field named __proto__.', 'Rename that field.')
+  return value
+}
+
+function plainHeaders(request: IncomingMessage): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value
+  }
+  return headers
+}

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { UploadedFile } from '../core/host.ts'
+import type { BodyLimits } from './body.ts'
+import { eachChunk } from './body.ts'
+import { HttpError } from './http-error.ts'
+
+/** Where uploads wait as files, in a folder of the server's own that nobody else can read. */
+export interface Spool {
+  readonly directory: string
+  readonly files: number
+  readonly bytes: number
+  /** Writes a body to a file as it comes. A body that is cut leaves no file behind. Throws an HttpError. */
+  receive(request: IncomingMessage, response: ServerResponse, limits: BodyLimits): Promise<SpooledFile>
+  close(): Promise<void>
+}
+
+export interface SpooledFile extends UploadedFile {
+  /** Removes the file. Idempotent. */
+  remove(): Promise<void>
+}
+
+const prefix = 'millrace-spool-'
+const ownerFile = 'owner.json'
+
+/** Makes the folder (mode 0700) and removes those of servers of this machine that are no more. */
+export async function createSpool(bytesMax: number, parent: string = tmpdir()): Promise<Spool> {
+  await mkdir(parent, { recursive: true })
+  await removeStale(parent)
+  const directory = await mkdtemp(join(parent, prefix))
+  await writeFile(join(directory, ownerFile), JSON.stringify({ pid: process.pid, host: hostname() }), { mode: 0o600 })
+  return new SpoolFolder(directory, bytesMax)
+}
+
+class SpoolFolder implements Spool {
+  files = 0
+  bytes = 0
+  readonly directory: string
+  readonly #bytesMax: number
+
+  constructor(directory: string, bytesMax: number) {
+    this.directory = directory
+    this.#bytesMax = bytesMax
+  }
+
+  async receive(request: IncomingMessage, response: ServerResponse, limits: BodyLimits): Promise<SpooledFile> {
+    const path = join(this.directory, randomBytes(12).toString('hex'))
+    const file = await open(path, 'wx', 0o600)
+    this.files += 1
+    let sizeBytes = 0
+    let removed = false
+    const remove = async (): Promise<void> => {
+      if (removed) return
+      removed = true
+      this.files -= 1
+      this.bytes -= sizeBytes
+      await rm(path, { force: true })
+    }
+    try {
+      await eachChunk(request, response, limits, async (chunk) => {
+        if (this.bytes + chunk.byteLength > this.#bytesMax) throw full(this.#bytesMax)
+        sizeBytes += chunk.byteLength
+        this.bytes += chunk.byteLength
+        await file.writeFile(chunk)
+      })
+      await file.close()
+    } catch (thrown) {
+      await file.close().catch(() => {})
+      await remove()
+      throw isNoSpace(thrown) ? full(this.#bytesMax) : thrown
+    }
+    return { path, name: nameOf(request), mime: mimeOf(request), sizeBytes, remove }
+  }
+
+  async close(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true })
+  }
+}
+
+async function removeStale(parent: string): Promise<void> {
+  for (const entry of await readdir(parent)) {
+    if (!entry.startsWith(prefix)) continue
+    const folder = join(parent, entry)
+    if (await isStale(folder)) await rm(folder, { recursive: true, force: true }).catch(() => {})
+  }
+}
+
+/** A folder is stale when its server ran on this machine and runs no more. Folders of other machines and users are left alone. */
+async function isStale(folder: string): Promise<boolean> {
+  try {
+    const owner: unknown = JSON.parse(await readFile(join(folder, ownerFile), 'utf8'))
+    if (typeof owner !== 'object' || owner === null || !('pid' in owner) || !('host' in owner)) return false
+    return (
+      owner.host === hostname() && typeof owner.pid === 'number' && owner.pid !== process.pid && !isAlive(owner.pid)
+    )
+  } catch {
+    return false
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (thrown) {
+    return !(thrown instanceof Error && 'code' in thrown && thrown.code === 'ESRCH')
+  }
+}
+
+/** The name that the client gave, for people to read; it is never used as a path. */
+function nameOf(request: IncomingMessage): string {
+  const header = request.headers['content-disposition'] ?? ''
+  const extended = /filename\*=UTF-8''([^;]+)/i.exec(header)?.[1]
+  const plain = /filename="([^"]*)"|filename=([^;\s]+)/i.exec(header)
+  const name = decodeName(extended) ?? plain?.[1] ?? plain?.[2] ?? 'upload'
+  const safe = [...name].filter((character) => character >= ' ' && character !== '\u007f').join('')
+  return safe.replace(/[/\\]/g, '_').slice(0, 200) || 'upload'
+}
+
+function decodeName(text: string | undefined): string | null {
+  if (text === undefined) return null
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return null
+  }
+}
+
+function mimeOf(request: IncomingMessage): string {
+  const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+  return /^[a-z0-9!#$&^_.+-]+\/[a-z0-9!#$&^_.+-]+$/.test(type) ? type : 'application/octet-stream'
+}
+
+function full(bytesMax: number): HttpError {
+  const text = `The server has no room for this upload; uploads in progress may hold ${bytesMax} bytes together.`
+  return new HttpError(507, 'spool.full', text, 'Try again later.', { 'retry-after': '30' })
+}
+
+function isNoSpace(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && (thrown.code === 'ENOSPC' || thrown.code === 'EDQUOT')
+}

@@ -1,0 +1,240 @@
+import { message } from '../core/flow/message.ts'
+import type { Clock, Log } from '../core/host.ts'
+import type { Execution, Outcome, Pipeline } from '../core/pipeline.ts'
+import type { WireOutcome } from '../core/protocol/server-frames.ts'
+import { HttpError } from './http-error.ts'
+import type { Admission } from './topics.ts'
+
+/** A pipeline that runs on this server. */
+export interface Deployed {
+  readonly id: string
+  readonly pipeline: Pipeline
+  readonly ready: boolean
+}
+
+/** An execution as the API shows it. */
+export interface ExecutionView {
+  readonly id: string
+  readonly workflow: string
+  readonly entry: string
+  readonly state: string
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number
+  readonly endedAt: number | null
+  readonly outcome: WireOutcome | null
+}
+
+/** The workflows of this server and their executions: all that run, and the last ones that ended. */
+export interface Workflows {
+  readonly deployed: ReadonlyMap<string, Deployed>
+  /** Every workflow that is deployed has its triggers open. */
+  readonly ready: boolean
+  /** Ended executions by state, since the server started. */
+  readonly endedCounts: Readonly<Record<WireOutcome['state'], number>>
+  deploy(id: string, pipeline: Pipeline): Promise<Execution | null>
+  undeploy(id: string): Promise<void>
+  /** Starts an execution with one message. Throws an HttpError for an unknown workflow or entry, and when too many run. */
+  run(workflow: string, entry: string | null, input: unknown): Execution
+  running(): number
+  list(): readonly ExecutionView[]
+  find(id: string): ExecutionView | null
+  /** Drains and ends, or cuts. Throws an HttpError for one that is unknown. Answers at once for one that has ended. */
+  stop(id: string, kill: boolean): Promise<WireOutcome>
+  /** What a topic is that nobody has published to yet; see TopicStore. */
+  admit(topic: string): Admission
+  /** Releases all pipelines; each may drain for so long. */
+  close(limitMs: number): Promise<void>
+}
+
+export interface WorkflowsOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly runningMax: number
+  readonly keptMax: number
+  readonly onEnded: (execution: string, outcome: WireOutcome) => void
+}
+
+export function createWorkflows(options: WorkflowsOptions): Workflows {
+  return new Registry(options)
+}
+
+interface Entry extends Deployed {
+  ready: boolean
+  readonly unwatch: () => void
+}
+
+class Registry implements Workflows {
+  readonly deployed = new Map<string, Entry>()
+  readonly endedCounts = { done: 0, failed: 0, stopped: 0, lost: 0 }
+  readonly #options: WorkflowsOptions
+  /** In the order of their ends; the oldest goes first. */
+  readonly #ended = new Map<string, ExecutionView>()
+
+  constructor(options: WorkflowsOptions) {
+    this.#options = options
+  }
+
+  get ready(): boolean {
+    for (const each of this.deployed.values()) if (!each.ready) return false
+    return true
+  }
+
+  async deploy(id: string, pipeline: Pipeline): Promise<Execution | null> {
+    // The old version goes first: both would claim the same routes.
+    await this.undeploy(id)
+    const watching = pipeline.started$.subscribe((execution) => this.#watch(id, execution))
+    const entry: Entry = { id, pipeline, ready: false, unwatch: () => watching.unsubscribe() }
+    this.deployed.set(id, entry)
+    try {
+      const execution = await pipeline.open()
+      entry.ready = true
+      return execution
+    } catch (thrown) {
+      await this.undeploy(id)
+      throw thrown
+    }
+  }
+
+  async undeploy(id: string, limitMs?: number): Promise<void> {
+    const entry = this.deployed.get(id)
+    if (entry === undefined) return
+    this.deployed.delete(id)
+    await entry.pipeline.release(limitMs)
+    entry.unwatch()
+  }
+
+  run(workflow: string, entry: string | null, input: unknown): Execution {
+    const known = this.deployed.get(workflow)
+    if (known === undefined)
+      throw new HttpError(
+        404,
+        'workflow.unknown',
+        `There is no workflow ${JSON.stringify(workflow)}.`,
+        'GET /api/workflows lists them.',
+      )
+    if (this.running() >= this.#options.runningMax)
+      throw new HttpError(
+        503,
+        'server.busy',
+        `${this.#options.runningMax} executions are running; no more are started by hand.`,
+        'Try again later.',
+        {
+          'retry-after': '1',
+        },
+      )
+    const name = entryOf(known.pipeline, workflow, entry)
+    return known.pipeline.start(name, [
+      message(input === undefined ? {} : input, null, this.#options.clock.now(), null),
+    ])
+  }
+
+  running(): number {
+    let count = 0
+    for (const each of this.deployed.values()) count += each.pipeline.executions.size
+    return count
+  }
+
+  list(): readonly ExecutionView[] {
+    const running: ExecutionView[] = []
+    for (const each of this.deployed.values())
+      for (const execution of each.pipeline.executions.values()) {
+        if (running.length >= this.#options.runningMax) break
+        if (!this.#ended.has(execution.id)) running.push(viewOf(each.id, execution))
+      }
+    return [...running.reverse(), ...[...this.#ended.values()].reverse()]
+  }
+
+  find(id: string): ExecutionView | null {
+    const ended = this.#ended.get(id)
+    if (ended !== undefined) return ended
+    for (const each of this.deployed.values()) {
+      const execution = each.pipeline.executions.get(id)
+      if (execution !== undefined) return viewOf(each.id, execution)
+    }
+    return null
+  }
+
+  async stop(id: string, kill: boolean): Promise<WireOutcome> {
+    for (const each of this.deployed.values()) {
+      const execution = each.pipeline.executions.get(id)
+      if (execution === undefined) continue
+      return wireOutcome(await (kill ? execution.kill('stopped by a client') : execution.stop()))
+    }
+    const ended = this.#ended.get(id)?.outcome
+    if (ended !== undefined && ended !== null) return ended
+    throw new HttpError(
+      404,
+      'execution.unknown',
+      `There is no execution ${JSON.stringify(id)}, or it ended too long ago.`,
+    )
+  }
+
+  admit(topic: string): Admission {
+    const segments = topic.split('/')
+    const [kind, id = ''] = segments
+    const over =
+      this.#ended.get(segments[segments.length - 1] ?? '')?.outcome ??
+      this.#ended.get(kind === 'executions' ? id : '')?.outcome
+    if (over !== undefined && over !== null) return { kind: 'over', outcome: over }
+    if (kind === 'executions' && this.find(id) === null)
+      return { kind: 'unknown', message: `There is no execution ${JSON.stringify(id)}, or it ended too long ago.` }
+    if (kind === 'workflows' && !/^workflows\/.+\/metrics$/.test(topic))
+      return { kind: 'unknown', message: `There is no topic ${topic}; a workflow's own topic is workflows/ID/metrics.` }
+    return { kind: 'open' }
+  }
+
+  async close(limitMs: number): Promise<void> {
+    await Promise.all([...this.deployed.keys()].map((id) => this.undeploy(id, limitMs)))
+  }
+
+  #watch(workflow: string, execution: Execution): void {
+    const ended = (outcome: WireOutcome): void => {
+      this.endedCounts[outcome.state] += 1
+      this.#ended.set(execution.id, {
+        ...viewOf(workflow, execution),
+        state: outcome.state,
+        endedAt: this.#options.clock.now(),
+        outcome,
+      })
+      const oldest = this.#ended.keys().next()
+      if (this.#ended.size > this.#options.keptMax && oldest.done !== true) this.#ended.delete(oldest.value)
+      this.#options.onEnded(execution.id, outcome)
+    }
+    execution.done.then(
+      (outcome) => ended(wireOutcome(outcome)),
+      (thrown: unknown) => {
+        this.#options.log.write('error', `Execution ${execution.id} broke`, { workflow, error: String(thrown) })
+        ended({ state: 'lost', unsettled: 0, failure: null })
+      },
+    )
+  }
+}
+
+/** Without a name the first event trigger is meant. */
+function entryOf(pipeline: Pipeline, workflow: string, wanted: string | null): string {
+  const { entries, nodes } = pipeline.plan
+  const names = entries.filter((each) => each.lifetime === 'event').map((each) => nodes[each.node]?.id ?? '')
+  const name = wanted ?? names[0]
+  if (name !== undefined && names.includes(name)) return name
+  const offered = names.length === 0 ? 'it has no event trigger' : `it has ${names.join(', ')}`
+  throw new HttpError(
+    404,
+    'entry.unknown',
+    `Workflow ${workflow} cannot be started at ${wanted ?? 'a trigger'}: ${offered}.`,
+    'Name one of its event triggers.',
+  )
+}
+
+function viewOf(workflow: string, execution: Execution): ExecutionView {
+  const { id, entry, state, startedAt } = execution
+  return { id, workflow, entry, state, startedAt, endedAt: null, outcome: null }
+}
+
+function wireOutcome(outcome: Outcome): WireOutcome {
+  const { state, unsettled, failure } = outcome
+  return {
+    state,
+    unsettled,
+    failure: failure === null ? null : { code: failure.code, message: failure.message, node: failure.node },
+  }
+}
