@@ -1,0 +1,159 @@
+import type { DateTime, DateTimeUnit, Duration, DurationUnit } from 'luxon'
+import { dateOf, dateText, isDuration, luxon } from './dates.ts'
+import { describeValue } from './runtime.ts'
+
+type DateMethod = (date: DateTime, ...args: readonly unknown[]) => unknown
+type DurationMethod = (duration: Duration, ...args: readonly unknown[]) => unknown
+
+/** The methods of luxon's DateTime that the language has. Arguments are checked here: luxon trusts its callers. */
+export const dateMethods: Readonly<Record<string, DateMethod>> = {
+  plus: (date, amount, unit) => date.plus(durationOf(amount, unit)),
+  minus: (date, amount, unit) => date.minus(durationOf(amount, unit)),
+  startOf: (date, unit) => date.startOf(dateUnit(unit)),
+  endOf: (date, unit) => date.endOf(dateUnit(unit)),
+  set: (date, parts) => date.set(numbersOf(parts, 'set')),
+  setZone: (date, zone) => date.setZone(dateText(zone, 'setZone')),
+  toUTC: (date) => date.toUTC(),
+  toLocal: (date) => date.toLocal(),
+  setLocale: (date, locale) => date.setLocale(dateText(locale, 'setLocale')),
+  toISO: (date) => date.toISO(),
+  toISODate: (date) => date.toISODate(),
+  toISOTime: (date) => date.toISOTime(),
+  toFormat: (date, format) => date.toFormat(dateText(format, 'toFormat')),
+  format: (date, format) => date.toFormat(dateText(format, 'format')),
+  toMillis: (date) => date.toMillis(),
+  toSeconds: (date) => date.toSeconds(),
+  toUnixInteger: (date) => date.toUnixInteger(),
+  toObject: (date) => date.toObject(),
+  toJSON: (date) => date.toJSON(),
+  toHTTP: (date) => date.toHTTP(),
+  toSQL: (date) => date.toSQL(),
+  toString: (date: DateTime) => date.toString(),
+  valueOf: (date: DateTime) => date.valueOf(),
+  toLocaleString: (date: DateTime, first: unknown, second: unknown) => {
+    const locale = typeof first === 'string' ? dateText(first, 'toLocaleString') : undefined
+    const options = typeof first === 'string' ? second : first
+    return date.toLocaleString(formatOptions(options), locale === undefined ? {} : { locale })
+  },
+  diff: (date, other, units) => date.diff(dateOf(other, 'diff'), durationUnits(units)),
+  hasSame: (date, other, unit) => date.hasSame(dateOf(other, 'hasSame'), dateUnit(unit)),
+  equals: (date, other) => date.equals(dateOf(other, 'equals')),
+}
+
+/** The methods of luxon's Duration. */
+export const durationMethods: Readonly<Record<string, DurationMethod>> = {
+  plus: (duration, amount, unit) => duration.plus(durationOf(amount, unit)),
+  minus: (duration, amount, unit) => duration.minus(durationOf(amount, unit)),
+  as: (duration, unit) => duration.as(durationUnit(unit)),
+  shiftTo: (duration, ...units) => duration.shiftTo(...units.map(durationUnit)),
+  toObject: (duration) => duration.toObject(),
+  toISO: (duration) => duration.toISO(),
+  toJSON: (duration) => duration.toJSON(),
+  toMillis: (duration) => duration.toMillis(),
+  toFormat: (duration, format) => duration.toFormat(dateText(format, 'toFormat')),
+  toHuman: (duration) => duration.toHuman(),
+  negate: (duration) => duration.negate(),
+  equals: (duration, other) => duration.equals(durationOf(other, undefined)),
+  toString: (duration: Duration) => duration.toString(),
+  valueOf: (duration: Duration) => duration.valueOf(),
+}
+
+const getters = ['FullYear', 'Month', 'Date', 'Day', 'Hours', 'Minutes', 'Seconds', 'Milliseconds'] as const
+
+/** The methods of JavaScript's own Date, which only connectors make. */
+export const jsDateMethods: Readonly<Record<string, (date: Date, ...args: readonly unknown[]) => unknown>> = {
+  toISOString: (date) => date.toISOString(),
+  toJSON: (date) => date.toJSON(),
+  toString: (date: Date) => date.toString(),
+  toLocaleString: (date: Date, locale: unknown) =>
+    date.toLocaleString(locale === undefined ? undefined : dateText(locale, 'toLocaleString')),
+  valueOf: (date: Date) => date.getTime(),
+  getTime: (date) => date.getTime(),
+  toDateTime: (date) => luxon().DateTime.fromJSDate(date),
+  ...Object.fromEntries(getters.map((part) => [`get${part}`, (date: Date) => date[`get${part}`]()])),
+  ...Object.fromEntries(getters.map((part) => [`getUTC${part}`, (date: Date) => date[`getUTC${part}`]()])),
+}
+
+/** The functions whose names begin with `DateTime.` and `Duration.`. */
+export const dateFunctions: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
+  'DateTime.fromISO': (text, options) => luxon().DateTime.fromISO(dateText(text, 'DateTime.fromISO'), zoneOf(options)),
+  'DateTime.fromFormat': (text, format, options) =>
+    luxon().DateTime.fromFormat(
+      dateText(text, 'DateTime.fromFormat'),
+      dateText(format, 'DateTime.fromFormat'),
+      zoneOf(options),
+    ),
+  'DateTime.fromMillis': (time, options) =>
+    luxon().DateTime.fromMillis(numberOf(time, 'DateTime.fromMillis'), zoneOf(options)),
+  'DateTime.fromSeconds': (time, options) =>
+    luxon().DateTime.fromSeconds(numberOf(time, 'DateTime.fromSeconds'), zoneOf(options)),
+  'DateTime.fromObject': (parts, options) =>
+    luxon().DateTime.fromObject(numbersOf(parts, 'DateTime.fromObject'), zoneOf(options)),
+  'DateTime.fromSQL': (text, options) => luxon().DateTime.fromSQL(dateText(text, 'DateTime.fromSQL'), zoneOf(options)),
+  'DateTime.fromHTTP': (text, options) =>
+    luxon().DateTime.fromHTTP(dateText(text, 'DateTime.fromHTTP'), zoneOf(options)),
+  'DateTime.fromRFC2822': (text, options) =>
+    luxon().DateTime.fromRFC2822(dateText(text, 'DateTime.fromRFC2822'), zoneOf(options)),
+  'Duration.fromObject': (parts) => luxon().Duration.fromObject(numbersOf(parts, 'Duration.fromObject')),
+  'Duration.fromISO': (text) => luxon().Duration.fromISO(dateText(text, 'Duration.fromISO')),
+  'Duration.fromMillis': (time) => luxon().Duration.fromMillis(numberOf(time, 'Duration.fromMillis')),
+}
+
+const dateUnits = ['year', 'quarter', 'month', 'week', 'day', 'hour', 'minute', 'second', 'millisecond'] as const
+
+function dateUnit(value: unknown): DateTimeUnit {
+  const found = dateUnits.find((unit) => unit === value || `${unit}s` === value)
+  if (found === undefined)
+    throw new TypeError(`A date unit is one of ${dateUnits.join(', ')}; this is ${describeUnit(value)}.`)
+  return found
+}
+
+function durationUnit(value: unknown): DurationUnit {
+  return dateUnit(value)
+}
+
+function durationUnits(value: unknown): DurationUnit[] {
+  if (value === undefined) return ['milliseconds']
+  return Array.isArray(value) ? value.slice(0, dateUnits.length).map(durationUnit) : [durationUnit(value)]
+}
+
+function describeUnit(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 20)) : describeValue(value)
+}
+
+function durationOf(amount: unknown, unit: unknown): Duration {
+  if (isDuration(amount)) return amount
+  const { Duration } = luxon()
+  if (typeof amount === 'number')
+    return Duration.fromObject({ [unit === undefined ? 'milliseconds' : durationUnit(unit)]: amount })
+  return Duration.fromObject(numbersOf(amount, 'A duration'))
+}
+
+function numbersOf(value: unknown, purpose: string): Record<string, number> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new TypeError(`${purpose} needs an object such as { days: 1 }, not ${describeValue(value)}.`)
+  return Object.fromEntries(Object.entries(value).map(([name, number]) => [name, Number(number)]))
+}
+
+function numberOf(value: unknown, purpose: string): number {
+  if (typeof value === 'number') return value
+  throw new TypeError(`${purpose} needs a number, not ${describeValue(value)}.`)
+}
+
+function zoneOf(options: unknown): { zone?: string; setZone?: boolean; locale?: string } {
+  if (typeof options !== 'object' || options === null) return {}
+  const fields = new Map<string, unknown>(Object.entries(options))
+  const zone = fields.get('zone')
+  const locale = fields.get('locale')
+  return {
+    ...(zone === undefined ? {} : { zone: dateText(zone, 'zone') }),
+    ...(locale === undefined ? {} : { locale: dateText(locale, 'locale') }),
+    ...(fields.get('setZone') === true ? { setZone: true } : {}),
+  }
+}
+
+/** Intl checks the values of its options itself; here only what is not plain is kept out. */
+function formatOptions(options: unknown): Intl.DateTimeFormatOptions {
+  if (typeof options !== 'object' || options === null) return {}
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => typeof value !== 'object'))
+}

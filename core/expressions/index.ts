@@ -1,0 +1,20 @@
+export { compileExpression, evaluate } from './evaluate.ts'
+export type {
+  BatchInput,
+  BinaryOperator,
+  ExpressionInput,
+  ExpressionIr,
+  ExpressionScope,
+  Ir,
+  IrEntry,
+  IrItem,
+  Root,
+  UnaryOperator,
+} from './ir.ts'
+export { irVersion } from './ir.ts'
+export { limits } from './limits.ts'
+export type { Cost, FunctionSpec, Kind, MethodSpec } from './methods.ts'
+export { functions, methods } from './methods.ts'
+export { containsExpression, parseExpression } from './parse.ts'
+export type { ExpressionWriter } from './text.ts'
+export { expressionText } from './text.ts'

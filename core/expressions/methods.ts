@@ -1,0 +1,328 @@
+/**
+ * The methods and functions of the language as data: the check, the run time and the docs read this list and no other.
+ * What is not here does not exist.
+ */
+export interface MethodSpec {
+  readonly name: string
+  /** Receivers that have it; on any other value the call is a TypeError. */
+  readonly on: readonly Kind[]
+  readonly cost: Cost
+  readonly argsMin: number
+  readonly argsMax: number
+  /** Index of the argument that is an arrow function, or null. */
+  readonly callback: number | null
+  /** False when the callback may be left out. */
+  readonly callbackNeeded: boolean
+  /** Whether argument 0 may be (`maybe`) or must be (`must`) a regular expression literal. */
+  readonly regex: 'no' | 'maybe' | 'must'
+  readonly summary: string
+}
+
+export interface FunctionSpec {
+  /** The full name, e.g. `Math.max`. */
+  readonly name: string
+  readonly cost: Cost
+  readonly argsMin: number
+  readonly argsMax: number
+  readonly callback: number | null
+  readonly summary: string
+}
+
+/** What a value is, as far as methods are concerned. `jsdate` is JavaScript's own Date, `date` and `duration` are luxon's. */
+export type Kind = 'string' | 'number' | 'boolean' | 'array' | 'object' | 'date' | 'duration' | 'jsdate' | 'regex'
+
+/**
+ * `cheap`: time and result in proportion to the receiver. `heavy`: may take or make much more, so that the whole
+ * evaluation is put on a budget. `callback`: runs an arrow function, so likewise.
+ */
+export type Cost = 'cheap' | 'heavy' | 'callback'
+
+const many = 32
+
+function on(
+  kinds: string,
+  name: string,
+  args: readonly [min: number, max: number],
+  summary: string,
+  more: Partial<Pick<MethodSpec, 'cost' | 'callback' | 'callbackNeeded' | 'regex'>> = {},
+): MethodSpec {
+  return {
+    name,
+    on: kinds.split(' ').filter(isKind),
+    cost: more.callback === undefined || more.callback === null ? (more.cost ?? 'cheap') : 'callback',
+    argsMin: args[0],
+    argsMax: args[1],
+    callback: more.callback ?? null,
+    callbackNeeded: more.callbackNeeded ?? true,
+    regex: more.regex ?? 'no',
+    summary,
+  }
+}
+
+function isKind(text: string): text is Kind {
+  return kinds.has(text)
+}
+
+const kinds: ReadonlySet<string> = new Set<Kind>([
+  'string',
+  'number',
+  'boolean',
+  'array',
+  'object',
+  'date',
+  'duration',
+  'jsdate',
+  'regex',
+])
+const heavy = { cost: 'heavy' } as const
+const each = { callback: 0 } as const
+
+export const methods: readonly MethodSpec[] = [
+  // Text
+  on('string', 'charAt', [0, 1], 'The character at a position, or nothing.'),
+  on('string', 'charCodeAt', [0, 1], 'The UTF-16 code at a position.'),
+  on('string', 'codePointAt', [0, 1], 'The Unicode code point at a position.'),
+  on('string', 'endsWith', [1, 2], 'Whether the text ends with another.'),
+  on('string', 'startsWith', [1, 2], 'Whether the text begins with another.'),
+  on('string', 'substring', [1, 2], 'The part between two positions.'),
+  on('string', 'substr', [1, 2], 'The part from a position, by length.'),
+  on('string', 'toLowerCase', [0, 0], 'The text in small letters.'),
+  on('string', 'toUpperCase', [0, 0], 'The text in capitals.'),
+  on('string', 'toTitleCase', [0, 0], 'The text with each word capitalised.'),
+  on('string', 'trim', [0, 0], 'The text without white space at its ends.'),
+  on('string', 'trimStart', [0, 0], 'The text without white space at its start.'),
+  on('string', 'trimEnd', [0, 0], 'The text without white space at its end.'),
+  on('string', 'split', [0, 2], 'The parts between separators.', { regex: 'maybe', ...heavy }),
+  on('string', 'match', [1, 1], 'What a pattern finds, or null.', { regex: 'must', ...heavy }),
+  on('string', 'matchAll', [1, 1], 'All that a global pattern finds, as a list.', { regex: 'must', ...heavy }),
+  on('string', 'search', [1, 1], 'The position of what a pattern finds, or -1.', { regex: 'must', ...heavy }),
+  on('string', 'replace', [2, 2], 'The text with the first find, or all of a global pattern, replaced by text.', {
+    regex: 'maybe',
+    ...heavy,
+  }),
+  on('string', 'replaceAll', [2, 2], 'The text with all finds replaced by text.', { regex: 'maybe', ...heavy }),
+  on('string', 'padStart', [1, 2], 'The text, filled up at its start.', heavy),
+  on('string', 'padEnd', [1, 2], 'The text, filled up at its end.', heavy),
+  on('string', 'repeat', [1, 1], 'The text so many times over.', heavy),
+  on('string', 'normalize', [0, 1], 'The text in a Unicode normal form.', heavy),
+  on('string', 'localeCompare', [1, 2], 'Order of two texts in a language: negative, 0 or positive.', heavy),
+  on('string', 'toNumber', [0, 0], 'The number that the text stands for; an error when it stands for none.'),
+  on(
+    'string number jsdate',
+    'toDateTime',
+    [0, 0],
+    'The date that an ISO text, milliseconds or a Date stands for.',
+    heavy,
+  ),
+  on('regex', 'test', [1, 1], 'Whether the pattern finds something in a text.', heavy),
+  on('regex', 'exec', [1, 1], 'What the pattern finds in a text, or null.', heavy),
+  // Text and lists
+  on('string array', 'at', [1, 1], 'The character or item at a position; negative counts from the end.'),
+  on('string array', 'concat', [0, many], 'Joined with more.'),
+  on('string array', 'includes', [1, 2], 'Whether it holds a text or an item.'),
+  on('string array', 'indexOf', [1, 2], 'The first position of a text or an item, or -1.'),
+  on('string array', 'lastIndexOf', [1, 2], 'The last position of a text or an item, or -1.'),
+  on('string array', 'slice', [0, 2], 'The part between two positions; negative ones count from the end.'),
+  on('string array object', 'isEmpty', [0, 0], 'Whether it has no characters, items or fields.'),
+  on('string array object', 'isNotEmpty', [0, 0], 'Whether it has characters, items or fields.'),
+  // Lists
+  on('array', 'map', [1, 1], 'What the callback makes of each item.', each),
+  on('array', 'filter', [1, 1], 'The items for which the callback is true.', each),
+  on('array', 'find', [1, 1], 'The first item for which the callback is true.', each),
+  on('array', 'findIndex', [1, 1], 'Its position, or -1.', each),
+  on('array', 'findLast', [1, 1], 'The last item for which the callback is true.', each),
+  on('array', 'findLastIndex', [1, 1], 'Its position, or -1.', each),
+  on('array', 'some', [1, 1], 'Whether the callback is true for an item.', each),
+  on('array', 'every', [1, 1], 'Whether the callback is true for all items.', each),
+  on('array', 'flatMap', [1, 1], 'What the callback makes of each item, lists opened.', each),
+  on('array', 'reduce', [1, 2], 'All items folded into one value, from the left.', each),
+  on('array', 'reduceRight', [1, 2], 'All items folded into one value, from the right.', each),
+  on('array', 'sort', [0, 1], 'A sorted copy; without a callback by text.', { callback: 0, callbackNeeded: false }),
+  on('array', 'toSorted', [0, 1], 'A sorted copy; without a callback by text.', { callback: 0, callbackNeeded: false }),
+  on('array', 'reverse', [0, 0], 'A reversed copy.'),
+  on('array', 'toReversed', [0, 0], 'A reversed copy.'),
+  on('array', 'toSpliced', [1, many], 'A copy with items taken out and put in at a position.', heavy),
+  on('array', 'with', [2, 2], 'A copy with another item at a position.'),
+  on('array', 'flat', [0, 1], 'A copy with lists inside opened, one level or more.', heavy),
+  on('array', 'fill', [1, 3], 'A copy with items replaced by one value.', heavy),
+  on('array', 'join', [0, 1], 'The items as text with a separator between them.', heavy),
+  on('array', 'first', [0, 0], 'The first item.'),
+  on('array', 'last', [0, 0], 'The last item.'),
+  on('array', 'sum', [0, 0], 'The sum of the numbers.'),
+  on('array', 'average', [0, 0], 'The mean of the numbers; NaN for none.'),
+  on('array', 'min', [0, 0], 'The smallest number.'),
+  on('array', 'max', [0, 0], 'The largest number.'),
+  on('array', 'unique', [0, 0], 'The items without repetitions.'),
+  on('array', 'compact', [0, 0], 'The items without null, undefined and empty text.'),
+  on('array', 'chunk', [1, 1], 'Lists of so many items each.'),
+  on('array', 'pluck', [1, 1], 'The field of that name of each item.'),
+  // Numbers and others
+  on('number', 'toFixed', [0, 1], 'The number as text with so many decimals.'),
+  on('number', 'toPrecision', [0, 1], 'The number as text with so many digits.'),
+  on('number', 'toExponential', [0, 1], 'The number as text with an exponent.'),
+  on('number', 'round', [0, 1], 'The number rounded to so many decimals.'),
+  on('number', 'floor', [0, 0], 'The next lower whole number.'),
+  on('number', 'ceil', [0, 0], 'The next higher whole number.'),
+  on('number', 'abs', [0, 0], 'The number without its sign.'),
+  on('number date jsdate', 'toLocaleString', [0, 2], 'The value as text in a language, e.g. `de-DE`.', heavy),
+  on('object', 'hasOwnProperty', [1, 1], 'Whether the object has the field.'),
+  on(
+    'string number boolean array date duration jsdate',
+    'toString',
+    [0, 1],
+    'The value as text; a number also to a base.',
+  ),
+  on('string number boolean date duration jsdate', 'valueOf', [0, 0], 'The plain value; of a date its milliseconds.'),
+  // Dates
+  on('date duration', 'plus', [1, 2], 'Later or longer: `plus({ days: 1 })` or `plus(1, "day")`.', heavy),
+  on('date duration', 'minus', [1, 2], 'Earlier or shorter.', heavy),
+  on('date', 'startOf', [1, 1], 'The start of the `day`, `week`, `month` …', heavy),
+  on('date', 'endOf', [1, 1], 'The end of the `day`, `week`, `month` …', heavy),
+  on('date', 'set', [1, 1], 'With other parts: `set({ hour: 8 })`.', heavy),
+  on('date', 'setZone', [1, 1], 'The same moment in another time zone.', heavy),
+  on('date', 'toUTC', [0, 0], 'The same moment in UTC.', heavy),
+  on('date', 'toLocal', [0, 0], "The same moment in the host's time zone.", heavy),
+  on('date', 'setLocale', [1, 1], 'The same moment, written in another language.', heavy),
+  on('date duration', 'toISO', [0, 0], 'ISO 8601 text.', heavy),
+  on('date', 'toISODate', [0, 0], 'The date part of it.', heavy),
+  on('date', 'toISOTime', [0, 0], 'The time part of it.', heavy),
+  on('date duration', 'toFormat', [1, 1], 'Text by a format such as `yyyy-MM-dd`.', heavy),
+  on('date', 'format', [1, 1], 'The same as `toFormat`.', heavy),
+  on('date duration', 'toMillis', [0, 0], 'Milliseconds.'),
+  on('date', 'toSeconds', [0, 0], 'Seconds since 1970.'),
+  on('date', 'toUnixInteger', [0, 0], 'Whole seconds since 1970.'),
+  on('date duration', 'toObject', [0, 0], 'The parts as an object.', heavy),
+  on('date duration jsdate', 'toJSON', [0, 0], 'ISO 8601 text.'),
+  on('date', 'toHTTP', [0, 0], 'Text as HTTP headers use it.', heavy),
+  on('date', 'toSQL', [0, 0], 'Text as SQL uses it.', heavy),
+  on('date', 'diff', [1, 2], 'The duration from another date to this one, in units.', heavy),
+  on('date', 'hasSame', [2, 2], 'Whether both lie in the same `day`, `month` …', heavy),
+  on('date duration', 'equals', [1, 1], 'Whether both are the same in all parts.', heavy),
+  on('duration', 'as', [1, 1], 'The length in one unit.', heavy),
+  on('duration', 'shiftTo', [1, many], 'The length in other units.', heavy),
+  on('duration', 'toHuman', [0, 1], 'Text for people.', heavy),
+  on('duration', 'negate', [0, 0], 'The same length backwards.', heavy),
+  on('jsdate', 'toISOString', [0, 0], 'ISO 8601 text.', heavy),
+  on('jsdate', 'getTime', [0, 0], 'Milliseconds since 1970.'),
+  ...['FullYear', 'Month', 'Date', 'Day', 'Hours', 'Minutes', 'Seconds', 'Milliseconds'].flatMap((part) => [
+    on('jsdate', `get${part}`, [0, 0], 'As in JavaScript.'),
+    on('jsdate', `getUTC${part}`, [0, 0], 'As in JavaScript.'),
+  ]),
+]
+
+function plain(
+  name: string,
+  args: readonly [min: number, max: number],
+  summary: string,
+  more: Partial<Pick<FunctionSpec, 'cost' | 'callback'>> = {},
+): FunctionSpec {
+  const callback = more.callback ?? null
+  const cost = callback === null ? (more.cost ?? 'cheap') : 'callback'
+  return { name, cost, argsMin: args[0], argsMax: args[1], callback, summary }
+}
+
+const oneNumber =
+  'abs acos acosh asin asinh atan atanh cbrt ceil clz32 cos cosh exp expm1 floor fround log log10 log1p log2 round sign sin sinh sqrt tan tanh trunc'
+
+export const functions: readonly FunctionSpec[] = [
+  plain('Number', [0, 1], 'The value as a number.'),
+  plain('String', [0, 1], 'The value as text.'),
+  plain('Boolean', [0, 1], 'Whether the value counts as true.'),
+  plain('parseInt', [1, 2], 'The whole number at the start of a text, to a base.'),
+  plain('parseFloat', [1, 1], 'The number at the start of a text.'),
+  plain('isNaN', [1, 1], 'Whether the value is not a number.'),
+  plain('isFinite', [1, 1], 'Whether the value is a finite number.'),
+  plain('encodeURIComponent', [1, 1], 'Text for one part of a URL.'),
+  plain('decodeURIComponent', [1, 1], 'The text behind it.'),
+  plain('encodeURI', [1, 1], 'Text for a whole URL.'),
+  plain('decodeURI', [1, 1], 'The text behind it.'),
+  plain('JSON.stringify', [1, 3], 'The value as JSON text; the second argument is null, the third an indent.'),
+  plain('JSON.parse', [1, 1], 'The value behind JSON text.'),
+  plain('Object.keys', [1, 1], 'The names of the fields.'),
+  plain('Object.values', [1, 1], 'The values of the fields.'),
+  plain('Object.entries', [1, 1], 'Pairs of name and value.'),
+  plain('Object.fromEntries', [1, 1], 'An object of pairs of name and value.'),
+  plain('Object.assign', [1, many], 'A new object with the fields of all; nothing is changed in place.'),
+  plain('Object.hasOwn', [2, 2], 'Whether the object has the field.'),
+  plain('Object.groupBy', [2, 2], 'The items of a list, grouped by what the callback answers.', { callback: 1 }),
+  plain('Array.isArray', [1, 1], 'Whether the value is a list.'),
+  plain('Array.of', [0, many], 'A list of the arguments.'),
+  plain('Array.from', [1, 2], 'A list of a list, a text or `{ length }`, perhaps through a callback.', { callback: 1 }),
+  plain('String.fromCharCode', [0, many], 'Text of UTF-16 codes.'),
+  plain('String.fromCodePoint', [0, many], 'Text of Unicode code points.'),
+  plain('Number.isInteger', [1, 1], 'Whether the value is a whole number.'),
+  plain('Number.isSafeInteger', [1, 1], 'Whether the value is a whole number that is exact.'),
+  plain('Number.isFinite', [1, 1], 'Whether the value is a finite number.'),
+  plain('Number.isNaN', [1, 1], 'Whether the value is NaN.'),
+  plain('Number.parseInt', [1, 2], 'The same as `parseInt`.'),
+  plain('Number.parseFloat', [1, 1], 'The same as `parseFloat`.'),
+  plain('Date.now', [0, 0], 'The time of the batch in milliseconds.'),
+  plain('Date.parse', [1, 1], 'The milliseconds that a date text stands for.'),
+  plain('Date.UTC', [1, 7], 'The milliseconds of year, month from 0, day …'),
+  plain('Math.atan2', [2, 2], 'The angle of a point.'),
+  plain('Math.hypot', [0, many], 'The square root of the sum of squares.'),
+  plain('Math.imul', [2, 2], 'A 32-bit product.'),
+  plain('Math.max', [0, many], 'The largest.'),
+  plain('Math.min', [0, many], 'The smallest.'),
+  plain('Math.pow', [2, 2], 'A power.'),
+  ...oneNumber.split(' ').map((name) => plain(`Math.${name}`, [1, 1], 'As in JavaScript.')),
+  plain('DateTime.fromISO', [1, 2], 'The date of an ISO 8601 text.', heavy),
+  plain('DateTime.fromFormat', [2, 3], 'The date of a text in a format.', heavy),
+  plain('DateTime.fromMillis', [1, 2], 'The date of milliseconds since 1970.', heavy),
+  plain('DateTime.fromSeconds', [1, 2], 'The date of seconds since 1970.', heavy),
+  plain('DateTime.fromObject', [1, 2], 'The date of `{ year, month, day … }`.', heavy),
+  plain('DateTime.fromSQL', [1, 2], 'The date of an SQL text.', heavy),
+  plain('DateTime.fromHTTP', [1, 2], 'The date of an HTTP header.', heavy),
+  plain('DateTime.fromRFC2822', [1, 2], 'The date of a mail header.', heavy),
+  plain('Duration.fromObject', [1, 1], 'The length of `{ hours, minutes … }`.', heavy),
+  plain('Duration.fromISO', [1, 1], 'The length of an ISO 8601 text such as `PT1H`.', heavy),
+  plain('Duration.fromMillis', [1, 1], 'The length of milliseconds.', heavy),
+  plain(
+    '$ifEmpty',
+    [2, 2],
+    'The first value, or the second when the first is null, undefined, or empty text, list or object.',
+  ),
+]
+
+/** Names that stand for numbers. */
+export const constants: ReadonlyMap<string, number> = new Map([
+  ['Math.E', Math.E],
+  ['Math.LN10', Math.LN10],
+  ['Math.LN2', Math.LN2],
+  ['Math.LOG10E', Math.LOG10E],
+  ['Math.LOG2E', Math.LOG2E],
+  ['Math.PI', Math.PI],
+  ['Math.SQRT1_2', Math.SQRT1_2],
+  ['Math.SQRT2', Math.SQRT2],
+  ['Number.EPSILON', Number.EPSILON],
+  ['Number.MAX_SAFE_INTEGER', Number.MAX_SAFE_INTEGER],
+  ['Number.MIN_SAFE_INTEGER', Number.MIN_SAFE_INTEGER],
+  ['Number.MAX_VALUE', Number.MAX_VALUE],
+  ['Number.MIN_VALUE', Number.MIN_VALUE],
+])
+
+/** Functions that may stand for a callback by their name alone, as in `.filter(Boolean)`. */
+export const callbackFunctions: ReadonlySet<string> = new Set(['Boolean', 'Number', 'String'])
+
+/** Methods of JavaScript that are left out on purpose, each with what to write instead. */
+export const replacements: ReadonlyMap<string, string> = new Map([
+  ['push', 'Write [...list, item]; an expression changes nothing in place.'],
+  ['unshift', 'Write [item, ...list]; an expression changes nothing in place.'],
+  ['pop', 'Write list.slice(0, -1) for the rest or list.at(-1) for the item.'],
+  ['shift', 'Write list.slice(1) for the rest or list.at(0) for the item.'],
+  ['splice', 'Write list.toSpliced(…); an expression changes nothing in place.'],
+  ['forEach', 'Write map, filter or reduce; an expression has no side effects.'],
+  ['call', 'Call the method on its value.'],
+  ['apply', 'Call the method on its value, with ...list for the arguments.'],
+  ['bind', 'Call the method on its value.'],
+  ['all', 'An expression sees one message: read $json; collect several with a window or batch node.'],
+])
+
+export const methodByName: ReadonlyMap<string, MethodSpec> = new Map(methods.map((method) => [method.name, method]))
+export const functionByName: ReadonlyMap<string, FunctionSpec> = new Map(functions.map((each) => [each.name, each]))
+/** `Math`, `JSON` … : what stands before the dot of a function. */
+export const namespaces: ReadonlySet<string> = new Set(
+  [...functionByName.keys(), ...constants.keys()]
+    .filter((name) => name.includes('.'))
+    .map((name) => name.split('.')[0] ?? ''),
+)
