@@ -1,0 +1,58 @@
+import type { Expression, NodeContext } from '../define.ts'
+import type { PlannedNode } from '../document/plan.ts'
+import { compileExpression, evaluate } from '../expressions/index.ts'
+import type { Message } from '../flow/message.ts'
+import { withValue } from '../flow/message.ts'
+import { Scope } from '../flow/scope.ts'
+import type { Engine } from '../run/engine.ts'
+
+/** Makes what a node knows of where it runs; one per node and pipeline. */
+export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
+  return {
+    node: node.id,
+    workflow: engine.plan.workflow,
+    host: engine.host,
+    signal: engine.signal,
+    into: node.into,
+    reader: <T>(expression: Expression<T>) => readerOf(expression, engine),
+    value: <T>(expression: Expression<T>) => valueOf(expression, engine),
+    result: (original, value) => withValue(original, combine(original.value, value, node)),
+    state: (make) => {
+      const slot = engine.stateSlot()
+      return (scope) => {
+        scope.slots ??= []
+        if (scope.slots[slot] === undefined) scope.slots[slot] = make(scope)
+        // The slot is this node's alone and is only ever filled by `make`.
+        return scope.slots[slot] as ReturnType<typeof make>
+      }
+    },
+    gateOf: (scope) => engine.gateOf(scope),
+    onRelease: (cleanup) => engine.onRelease(cleanup),
+  }
+}
+
+function readerOf<T>(expression: Expression<T>, engine: Engine): (message: Message, scope: Scope) => T {
+  // What an expression gives has the type that its field asks for only as far as its author took care;
+  // whoever reads a field that must not be wrong checks it there.
+  if (expression.ir === null) return () => expression.constant as T
+  const read = compileExpression(expression.ir)
+  return (message, scope) =>
+    read({ json: message.value, key: message.key, meta: message.meta, batch: engine.batchInput(scope) }) as T
+}
+
+function valueOf<T>(expression: Expression<T>, engine: Engine): T {
+  if (expression.ir === null) return expression.constant as T
+  const scope = new Scope(0, 0, null)
+  return evaluate(expression.ir.ir, { json: undefined, key: null, meta: null, batch: engine.batchInput(scope) }) as T
+}
+
+function combine(before: unknown, value: unknown, node: PlannedNode): unknown {
+  if (node.into === 'replace') return value
+  const base = isFields(before) ? before : {}
+  if (node.into === 'merge') return { ...base, ...(isFields(value) ? value : {}) }
+  return { ...base, [node.into.field]: value }
+}
+
+function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,46 @@
+import type { Observable } from 'rxjs'
+import type { Batch } from '../flow/batch.ts'
+import { edge } from '../flow/edge.ts'
+import type { FailedValue, Failure } from '../flow/failure.ts'
+import type { Message } from '../flow/message.ts'
+import { sink } from '../flow/sink.ts'
+import type { DeadLetter } from '../host.ts'
+import type { Engine } from '../run/engine.ts'
+
+const limits = { messagesMax: 256, waitMsMax: 0, timeoutMs: 30_000, concurrency: 1 }
+
+/**
+ * The implicit end of every error port that no edge leaves. What it cannot write has neither been delivered nor dead-lettered,
+ * so its receipts fail and the source decides.
+ */
+export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void {
+  const writer = {
+    async write(messages: readonly Message[], signal: AbortSignal) {
+      await engine.host.deadLetter(
+        messages.map((each) => letterOf(each, engine)),
+        signal,
+      )
+      return []
+    },
+    async close() {},
+  }
+  const failed = sink(writer, limits, {
+    node: 'dead-letter',
+    clock: engine.host.clock,
+    onError: { kind: 'stop' },
+    signal: engine.signal,
+    stop: () => undefined,
+  })(letters)
+  edge(failed, (batch) => batch.receipt.settle())
+}
+
+function letterOf(each: Message, engine: Engine): DeadLetter {
+  const { error, value } = isFailedValue(each.value) ? each.value : { error: unknownFailure, value: each.value }
+  return { workflow: engine.plan.workflow.id, execution: '', failure: error, value, key: each.key, time: each.time }
+}
+
+const unknownFailure: Failure = { code: 'node.error', message: 'the message failed', node: null, retriable: false }
+
+function isFailedValue(value: unknown): value is FailedValue {
+  return typeof value === 'object' && value !== null && 'error' in value && 'value' in value
+}

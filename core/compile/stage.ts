@@ -1,0 +1,195 @@
+import type { Kernel } from '../define.ts'
+import type { PlannedNode, PlannedStage } from '../document/plan.ts'
+import type { BatchInput } from '../expressions/ir.ts'
+import type { Batch } from '../flow/batch.ts'
+import { batch } from '../flow/batch.ts'
+import { failureOf } from '../flow/failure.ts'
+import type { Message } from '../flow/message.ts'
+import { withValue } from '../flow/message.ts'
+import type { Scope } from '../flow/scope.ts'
+import type { Clock } from '../host.ts'
+import type { Outlet } from './outlet.ts'
+import type { StageRuntimeDoor } from './stage-text.ts'
+
+/** A loop in one of its forms: generated, interpreted, or around a kernel. */
+export type Loop = (
+  messages: readonly Message[],
+  batch: BatchInput,
+  exits: Message[][],
+  runtime: StageRuntimeDoor,
+  scope: Scope,
+) => void
+
+/** What counts a stage's work; absent when telemetry is compiled out. */
+export interface StageCounts {
+  in: number
+  batches: number
+  busyMs: number
+  /** By node index. */
+  readonly errors: Map<number, number>
+  /** One per counter of the loop. */
+  readonly ports: number[]
+}
+
+/** Who hears of messages that fail inside a synchronous stage. */
+export interface ErrorRoutes {
+  /** Index of the exit that takes a node's errors; the one past the last exit is the dead-letter; null drops. */
+  exitOf(node: number): number | null
+  /** The node says `onError: stop`. */
+  stops(node: number): boolean
+  idOf(node: number): string
+}
+
+/**
+ * Runs a synchronous stage: one loop over the messages of a batch, an array per exit, and the receipt's arithmetic.
+ * The loop sits in one slot, so that an instrumented twin can take its place between two batches.
+ */
+export class SyncStage implements StageRuntimeDoor {
+  loop: Loop
+  readonly counts: number[] | null
+  readonly #stage: PlannedStage
+  readonly #outlets: readonly Outlet[]
+  readonly #deadLetter: (batch: Batch) => void
+  readonly #routes: ErrorRoutes
+  readonly #stats: StageCounts | null
+  readonly #clock: Clock
+  readonly #inputOf: (scope: Scope) => BatchInput
+  #exits: Message[][] = []
+  #stop: { failure: ReturnType<typeof failureOf> } | null = null
+  readonly taps: ((message: Message) => void)[] = []
+
+  constructor(
+    stage: PlannedStage,
+    loop: Loop,
+    outlets: readonly Outlet[],
+    deadLetter: (batch: Batch) => void,
+    routes: ErrorRoutes,
+    stats: StageCounts | null,
+    clock: Clock,
+    inputOf: (scope: Scope) => BatchInput,
+  ) {
+    this.#stage = stage
+    this.loop = loop
+    this.#outlets = outlets
+    this.#deadLetter = deadLetter
+    this.#routes = routes
+    this.#stats = stats
+    this.counts = stats?.ports ?? null
+    this.#clock = clock
+    this.#inputOf = inputOf
+  }
+
+  accept(input: Batch): void {
+    const { messages } = input
+    const exits: Message[][] = []
+    for (let i = 0; i <= this.#outlets.length; i++) exits.push([])
+    if (messages.length > 0) {
+      this.#exits = exits
+      const stats = this.#stats
+      if (stats === null) this.loop(messages, this.#inputOf(input.scope), exits, this, input.scope)
+      else {
+        const begin = this.#clock.elapsed()
+        this.loop(messages, this.#inputOf(input.scope), exits, this, input.scope)
+        stats.busyMs += this.#clock.elapsed() - begin
+        stats.in += messages.length
+        stats.batches += 1
+      }
+    }
+    this.#distribute(input, exits)
+  }
+
+  /** Called by the loop: sends one message to its node's error port. */
+  error(node: number, original: Message, value: unknown, thrown: unknown): void {
+    const failure = failureOf(thrown, this.#routes.idOf(node))
+    const stats = this.#stats
+    if (stats !== null) stats.errors.set(node, (stats.errors.get(node) ?? 0) + 1)
+    if (this.#routes.stops(node)) this.#stop ??= { failure }
+    else {
+      const exit = this.#routes.exitOf(node)
+      if (exit !== null) this.#exits[exit]?.push(withValue(original, { error: failure, value }))
+    }
+  }
+
+  tapped(tap: number, original: Message, value: unknown): void {
+    this.taps[tap]?.(withValue(original, value))
+  }
+
+  #distribute(input: Batch, exits: readonly Message[][]): void {
+    const { receipt, scope, mark } = input
+    const outlets = this.#outlets
+    let holders = 0
+    let emitted = 0
+    for (let i = 0; i < outlets.length; i++) {
+      const count = exits[i]?.length ?? 0
+      emitted += count
+      if (count > 0 || mark !== null) holders += 1
+    }
+    const dead = exits[outlets.length] ?? []
+    if (dead.length > 0) holders += 1
+    const stop = this.#stop
+    this.#stop = null
+    if (stop !== null) holders += 1
+    emitted += dead.length
+    if (emitted > input.messages.length) receipt.grow({ messages: emitted - input.messages.length, bytes: 0 })
+    if (holders === 0) {
+      receipt.settle()
+      return
+    }
+    if (holders > 1) receipt.retain(holders - 1)
+    for (let i = 0; i < outlets.length; i++) {
+      const messages = exits[i]
+      if (messages !== undefined && (messages.length > 0 || mark !== null))
+        outlets[i]?.send(batch(messages, receipt, scope, mark))
+    }
+    if (dead.length > 0) this.#deadLetter(batch(dead, receipt, scope))
+    if (stop !== null) {
+      receipt.fail(stop.failure)
+      scope.owner?.broke(scope, stop.failure)
+    }
+  }
+
+  get stage(): PlannedStage {
+    return this.#stage
+  }
+}
+
+/** The loop around a kernel. What a message emitted before it threw is taken back, so that it succeeds or fails whole. */
+export function kernelLoop(
+  node: PlannedNode,
+  kernel: Kernel,
+  exitOfPort: readonly (number | null)[],
+  emitsMax: number,
+): Loop {
+  let exits: Message[][] = []
+  let emitted = 0
+  const portCounts: number[] = exitOfPort.map(() => 0)
+  const emit = (message: Message, port = 0): void => {
+    if (++emitted > emitsMax) throw new RangeError(`${node.id} made more than ${emitsMax} messages of one`)
+    portCounts[port] = (portCounts[port] ?? 0) + 1
+    const exit = exitOfPort[port]
+    if (exit !== null && exit !== undefined) exits[exit]?.push(message)
+  }
+  return (messages, _batch, into, runtime, scope) => {
+    exits = into
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i]
+      if (message === undefined) continue
+      emitted = 0
+      const before = into.map((each) => each.length)
+      try {
+        kernel(message, emit, scope)
+      } catch (thrown) {
+        into.forEach((each, index) => {
+          each.length = before[index] ?? 0
+        })
+        runtime.error(node.index, message, message.value, thrown)
+      }
+    }
+    const { counts } = runtime
+    if (counts !== null)
+      for (let port = 0; port < portCounts.length; port++) {
+        counts[port] = (counts[port] ?? 0) + (portCounts[port] ?? 0)
+        portCounts[port] = 0
+      }
+  }
+}

@@ -1,0 +1,266 @@
+import type { Observable } from 'rxjs'
+import { z } from 'zod'
+import type { LoopBuilder } from './compile/loop-builder.ts'
+import type { Into } from './document/document.ts'
+import type { ExpressionIr } from './expressions/ir.ts'
+import type { Batch } from './flow/batch.ts'
+import type { CreditGate, Size } from './flow/credits.ts'
+import type { Failure } from './flow/failure.ts'
+import type { Message } from './flow/message.ts'
+import type { Scope } from './flow/scope.ts'
+import type { Host } from './host.ts'
+
+/** A node type at one version: schema, docs, examples and behaviour in one place. */
+export interface Definition<C> {
+  /** `filter`, `http.request`: verbs for operators, nouns with a dot for connectors. */
+  readonly name: string
+  readonly version: number
+  /** One sentence that says what it does, in the present tense. */
+  readonly summary: string
+  /** More than the sentence: Markdown, for the docs. */
+  readonly notes?: string
+  readonly inputs: readonly string[]
+  /** Output ports, or how the config names them. The `error` port is implicit for all but triggers. */
+  readonly outputs: readonly string[] | ((config: C) => readonly string[])
+  /** Every field is described; every number has a limit. */
+  readonly config: z.ZodType<C>
+  readonly examples: readonly Example[]
+  readonly face: Face<C>
+  /** A trigger whose values are fresh objects that nobody else holds: they may be changed in place. */
+  readonly freshValues?: boolean
+  /** Keeps something between messages; two triggers of different lifetimes must not both reach it. */
+  readonly stateful?: boolean
+  /** The input port by which a cycle may come back; only a node that counts rounds has one. */
+  readonly closesCycle?: string
+  /** More problems than the schema can tell: looks at the parsed config as a whole. */
+  readonly check?: (config: C) => readonly ConfigProblem[]
+}
+
+export interface ConfigProblem {
+  /** Dotted path inside the config. */
+  readonly field: string
+  readonly message: string
+  readonly remedy: string
+}
+
+/** An example is documentation and a test at once: these values in give those values out, however batches are cut. */
+export interface Example {
+  readonly title: string
+  readonly config: Readonly<Record<string, unknown>>
+  /** As in a document: `replace`, `merge`, or a field name. */
+  readonly into?: string
+  readonly input: readonly unknown[]
+  /** By port. Ports that are not named must stay silent. `null` where the outside decides: shown, not run. */
+  readonly output: Readonly<Record<string, readonly unknown[]>> | null
+}
+
+/** The six ways in which a node may work, and the trigger. Core owns batching, receipts, retry and marks for all but `stream`. */
+export type Face<C> =
+  | { readonly kind: 'inline'; readonly build: (config: C, loop: LoopBuilder) => void }
+  | { readonly kind: 'kernel'; readonly make: (config: C, context: NodeContext) => Kernel }
+  | {
+      readonly kind: 'async'
+      readonly make: (config: C, context: NodeContext) => AsyncWork
+      readonly limits: (config: C) => AsyncLimits
+    }
+  | {
+      readonly kind: 'expand'
+      readonly make: (config: C, context: NodeContext) => ExpandWork
+      readonly limits: (config: C) => ExpandLimits
+    }
+  | { readonly kind: 'stream'; readonly make: (config: C, context: NodeContext) => StreamWork }
+  | {
+      readonly kind: 'sink'
+      readonly make: (config: C, context: NodeContext) => SinkWriter
+      readonly limits: (config: C) => SinkLimits
+    }
+  /** A sub-workflow by the path in its config; the planner puts the other document's nodes in its place. */
+  | { readonly kind: 'call' }
+  | { readonly kind: 'event-trigger'; readonly open: (config: C, context: TriggerContext) => Promise<Source> }
+  | {
+      readonly kind: 'stream-trigger'
+      readonly open: (config: C, context: TriggerContext) => Promise<Source>
+      /** Whether the source can wait when the gate is shut; if not, its config declares an overflow policy. */
+      readonly pausable: boolean
+    }
+
+/** Work per message. What it emits before a throw is taken back: a message succeeds whole or fails whole. */
+export type Kernel = (message: Message, emit: Emit, scope: Scope) => void
+export type Emit = (message: Message, port?: number) => void
+export type AsyncWork = (
+  message: Message,
+  signal: AbortSignal,
+  scope: Scope,
+) => Promise<Message | readonly Message[] | null>
+export type ExpandWork = (message: Message, signal: AbortSignal, scope: Scope) => AsyncIterable<Message>
+/** Gets one observable per input port and gives one per output port; settles or passes on every receipt that it gets. */
+export type StreamWork = (inputs: readonly Observable<Batch>[]) => readonly Observable<Batch>[]
+
+export interface AsyncLimits {
+  /** Messages worked on at once. */
+  readonly concurrency: number
+  /** `input`: results leave in the order of their inputs. `key`: only within a key. `none`: as they come. */
+  readonly order: 'input' | 'none' | 'key'
+  readonly timeoutMs: number
+}
+
+export interface ExpandLimits {
+  /** Iterators open at once. */
+  readonly concurrency: number
+  /** The whole iterator's limit. */
+  readonly timeoutMs: number
+  /** Results in flight of all iterators together; they are asked for more only below it. */
+  readonly inFlightMax: number
+}
+
+export interface SinkLimits {
+  /** A write is started at this many messages … */
+  readonly messagesMax: number
+  /** … or when the oldest has waited so long; 0 writes what has come in the same turn. */
+  readonly waitMsMax: number
+  readonly timeoutMs: number
+  /** Writes under way at once; 1 keeps the order. */
+  readonly concurrency: number
+}
+
+export interface SinkWriter {
+  /** Writes all; answers those that failed for good or for now. An empty answer: all are durable. A throw: none is. */
+  write(messages: readonly Message[], signal: AbortSignal): Promise<readonly WriteFailure[]>
+  /** Called once, after the last write. */
+  close(): Promise<void>
+}
+
+export interface WriteFailure {
+  readonly index: number
+  readonly failure: Failure
+}
+
+/** What a node knows of where it runs. One per node and pipeline, shared by all scopes. */
+export interface NodeContext {
+  readonly node: string
+  readonly workflow: { readonly id: string; readonly name: string; readonly version: string }
+  readonly host: Host
+  /** Aborted when the pipeline is released. */
+  readonly signal: AbortSignal
+  /** What the node makes of the old value, applied by the face's results through `result`. */
+  readonly into: Into
+  /** Makes a function of an expression that is read per message. */
+  reader<T>(expression: Expression<T>): (message: Message, scope: Scope) => T
+  /** The value of an expression that is bound at start (`$env`, `$vars`, `$workflow`). */
+  value<T>(expression: Expression<T>): T
+  /** The message that carries `value` onwards as the node's `into` says: alone, merged, or in a field. */
+  result(original: Message, value: unknown): Message
+  /** State per execution: `make` runs on a scope's first message; it is freed when the scope ends. */
+  state<T>(make: (scope: Scope) => T): (scope: Scope) => T
+  /** The gate that a scope's messages came through: what a result made of parked inputs debits. */
+  gateOf(scope: Scope): CreditGate | null
+  /** Runs when the pipeline is released. */
+  onRelease(cleanup: () => void | Promise<void>): void
+}
+
+export interface TriggerContext extends NodeContext {
+  readonly gate: CreditGate
+  readonly lifetime: 'event' | 'stream'
+  /**
+   * Sends messages down a port under a receipt of their own. The caller has taken `size` from the gate.
+   * `ticket` comes back through `Source.closed`.
+   */
+  emit(port: number, messages: readonly Message[], scope: Scope, ticket: number, size: Size): void
+  /** Opens an execution (event lifetime, or a connection's). `ended` is called once, when its end mark has closed. */
+  openScope(ended?: (failure: Failure | null) => void): Scope
+  /** Sends the scope's end mark after what was emitted. */
+  endScope(scope: Scope): void
+  /** The scope of the one long-lived execution. Stream triggers only. */
+  readonly streamScope: Scope
+  /** The source has nothing more to give; when its receipts have closed, it is done. */
+  complete(): void
+  /** The source broke: the execution fails. */
+  fail(failure: Failure): void
+}
+
+/** An open trigger. */
+export interface Source {
+  /** A batch that this source emitted has closed. With a failure: send it again, or give it to the dead-letter. */
+  closed?(ticket: number, failure: Failure | null): void
+  /** The messages of a failed batch, made anew from the bytes that the source still holds; null when it holds them no more. */
+  again?(ticket: number): readonly Message[] | null
+  /** No more is emitted from now on; what was emitted drains. */
+  pause(): void
+  resume(): void
+  close(): Promise<void>
+}
+
+/** A config field that may be text with `{{ … }}`: a constant of the inner type, or an expression that the planner parses. */
+export interface Expression<T> {
+  readonly $expression: 1
+  /** The text that holds `{{ … }}`, or null for a constant. */
+  readonly text: string | null
+  readonly constant: T | null
+  /** Filled in by the planner for `text`. */
+  readonly ir: ExpressionIr | null
+  /** `start`: may read only what is known when the pipeline starts. */
+  readonly bound: 'message' | 'start'
+}
+
+/** Schema of a field that takes a value of `inner` or an expression read for each message. */
+export function expression<T>(inner: z.ZodType<T>): z.ZodType<Expression<T>> {
+  return expressionSchema(inner, 'message')
+}
+
+/** Schema of a field that takes a value of `inner` or an expression over `$env`, `$vars` and `$workflow`, read once at start. */
+export function startExpression<T>(inner: z.ZodType<T>): z.ZodType<Expression<T>> {
+  return expressionSchema(inner, 'start')
+}
+
+function expressionSchema<T>(inner: z.ZodType<T>, bound: 'message' | 'start'): z.ZodType<Expression<T>> {
+  return z
+    .unknown()
+    .transform((raw, context): Expression<T> => {
+      if (typeof raw === 'string' && raw.includes('{{'))
+        return { $expression: 1, text: raw, constant: null, ir: null, bound }
+      const parsed = inner.safeParse(raw)
+      if (parsed.success) return { $expression: 1, text: null, constant: parsed.data, ir: null, bound }
+      for (const issue of parsed.error.issues)
+        context.addIssue({ code: 'custom', message: issue.message, path: [...issue.path] })
+      return z.NEVER
+    })
+    .meta({ expression: bound, inner: z.toJSONSchema(inner, { io: 'input', unrepresentable: 'any' }) })
+}
+
+/** Types a definition; nothing more. Its face is checked when it joins a catalogue. */
+export function define<C>(definition: Definition<C>): Definition<C> {
+  return Object.freeze(definition)
+}
+
+// The config type differs from version to version and is only ever used together with its own schema.
+// biome-ignore lint/suspicious/noExplicitAny: a heterogeneous collection of definitions has no other common type
+export type AnyDefinition = Definition<any>
+
+/** All versions of a node type. */
+export interface NodeType<V extends Versions = Versions, L extends number = number> {
+  readonly name: string
+  readonly versions: V
+  readonly latest: L
+}
+
+export type Versions = { readonly [version: number]: AnyDefinition }
+
+/**
+ * Joins the versions of a node type and says which is the latest. That `latest` is one of them is a type error otherwise;
+ * that keys, names and version numbers agree is checked here and throws at load: it is a mistake of the code, not of a user.
+ */
+export function defineVersions<const V extends Versions, const L extends keyof V & number>(
+  versions: V,
+  options: { readonly latest: L },
+): NodeType<V, L> {
+  const all = Object.entries(versions)
+  const name = all[0]?.[1].name
+  if (name === undefined) throw new Error('a node type needs at least one version')
+  for (const [number, each] of all)
+    if (each.version !== Number(number) || each.name !== name)
+      throw new Error(`version ${number} of ${name} is defined as ${each.name}@${each.version}`)
+  const highest = Math.max(...all.map(([number]) => Number(number)))
+  if (highest !== options.latest)
+    throw new Error(`latest of ${name} is ${options.latest}, but its highest version is ${highest}`)
+  return Object.freeze({ name, versions, latest: options.latest })
+}

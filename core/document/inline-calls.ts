@@ -1,0 +1,159 @@
+import { z } from 'zod'
+import type { Catalogue } from '../catalogue.ts'
+import type { AnyDefinition } from '../define.ts'
+import { define } from '../define.ts'
+import type { Place, Problem } from '../problem.ts'
+import { problem } from '../problem.ts'
+import type { Document } from './document.ts'
+import { locate } from './parse.ts'
+import type { PlanOptions } from './plan.ts'
+import type { ResolvedEdge } from './resolve.ts'
+
+export const callDepthMax = 16
+const nodesMax = 20_000
+
+/** One document of the whole: the outermost, or a sub-workflow with its ids prefixed by the call's. */
+export interface InlinedPart {
+  readonly prefix: string
+  readonly document: Document
+  /** Nodes whose definition is given, not looked up: a sub-workflow's trigger becomes a plain passage. */
+  readonly stands: ReadonlyMap<string, AnyDefinition>
+}
+
+export interface Inlined {
+  readonly parts: readonly InlinedPart[]
+  readonly edges: readonly ResolvedEdge[]
+}
+
+const passage: AnyDefinition = define({
+  name: 'passage',
+  version: 1,
+  summary: 'Passes messages into a sub-workflow.',
+  inputs: ['in'],
+  outputs: ['out'],
+  config: z.object({}),
+  examples: [],
+  face: { kind: 'inline', build: (_config, loop) => loop.emit() },
+})
+
+/**
+ * Puts every sub-workflow in the place of its call: the way in leads to its trigger, its last nodes lead to the call node,
+ * which passes on what they give, and errors that nobody handles inside leave by the call's error port.
+ */
+export function inlineCalls(
+  document: Document,
+  catalogue: Catalogue,
+  options: PlanOptions,
+  problems: Problem[],
+): Inlined {
+  const parts: InlinedPart[] = []
+  const edges: ResolvedEdge[] = []
+  let nodeCount = 0
+
+  const add = (
+    current: Document,
+    prefix: string,
+    stands: ReadonlyMap<string, AnyDefinition>,
+    names: readonly string[],
+  ): void => {
+    nodeCount += Object.keys(current.nodes).length
+    parts.push({ prefix, document: current, stands })
+    const own: ResolvedEdge[] = current.edges.map((edge) => ({
+      ...edge,
+      from: prefix + edge.from,
+      to: prefix + edge.to,
+    }))
+    for (const [id, node] of Object.entries(current.nodes)) {
+      if (catalogue.find(node.type)?.face.kind !== 'call') continue
+      const place = locate(current.source, current.source.rangeOf(['nodes', id, 'config']), {
+        node: prefix + id,
+        field: 'config.workflow',
+      })
+      const child = find(node.config['workflow'], place, names)
+      if (child === null) continue
+      const trigger = triggerOf(child.document, catalogue, child.name, place, problems)
+      if (trigger === null) continue
+      connect(prefix + id, child.document, trigger, own, catalogue)
+      add(child.document, `${prefix}${id}/`, new Map([[trigger, passage]]), [...names, child.name])
+    }
+    edges.push(...own)
+  }
+
+  const find = (name: unknown, place: Place, names: readonly string[]): { name: string; document: Document } | null => {
+    if (typeof name !== 'string' || name.includes('{{')) {
+      problems.push(
+        problem(
+          'call.not-literal',
+          place,
+          'the workflow to call is not a plain name',
+          'Write the name of the workflow or the path of its file.',
+        ),
+      )
+      return null
+    }
+    if (names.includes(name) || names.length > callDepthMax || nodeCount > nodesMax) {
+      const why = names.includes(name)
+        ? `calls itself: ${[...names, name].join(' -> ')}`
+        : `is nested more than ${callDepthMax} calls or ${nodesMax} nodes deep`
+      problems.push(
+        problem('call.recursion', place, `the workflow ${why}`, 'Use a loop node, or end the chain of calls.'),
+      )
+      return null
+    }
+    const child = options.workflows?.(name) ?? null
+    if (child === null)
+      problems.push(
+        problem(
+          'call.unknown-workflow',
+          place,
+          `there is no workflow ${JSON.stringify(name)}`,
+          'Correct the name or path; paths are relative to the calling document.',
+        ),
+      )
+    return child === null ? null : { name, document: child }
+  }
+
+  add(document, '', new Map(), [document.name])
+  return { parts, edges }
+}
+
+function triggerOf(
+  child: Document,
+  catalogue: Catalogue,
+  name: string,
+  place: Place,
+  problems: Problem[],
+): string | null {
+  const triggers = Object.entries(child.nodes).filter(
+    ([, node]) => catalogue.find(node.type)?.face.kind.endsWith('trigger') === true,
+  )
+  const only = triggers.length === 1 ? triggers[0] : undefined
+  if (only !== undefined) return only[0]
+  problems.push(
+    problem(
+      'call.trigger',
+      place,
+      `the workflow ${JSON.stringify(name)} has ${triggers.length} triggers; a call needs exactly one to enter by`,
+      'Give it a single manual trigger.',
+    ),
+  )
+  return null
+}
+
+function connect(call: string, child: Document, trigger: string, own: ResolvedEdge[], catalogue: Catalogue): void {
+  const handlers = own.filter((edge) => edge.from === call && edge.fromPort === 'error')
+  for (let i = 0; i < own.length; i++) {
+    const edge = own[i]
+    if (edge?.to === call) own[i] = { ...edge, to: `${call}/${trigger}` }
+  }
+  for (let i = own.length - 1; i >= 0; i--) if (own[i]?.from === call && own[i]?.fromPort === 'error') own.splice(i, 1)
+  for (const [id, node] of Object.entries(child.nodes)) {
+    const leaving = child.edges.filter((edge) => edge.from === id)
+    const definition = catalogue.find(node.type)
+    const isLast = !leaving.some((edge) => edge.fromPort !== 'error')
+    if (isLast && definition !== null && typeof definition.outputs !== 'function' && definition.outputs.includes('out'))
+      own.push({ from: `${call}/${id}`, fromPort: 'out', to: call, toPort: 'in' })
+    if (id !== trigger && !leaving.some((edge) => edge.fromPort === 'error'))
+      for (const handler of handlers) own.push({ ...handler, from: `${call}/${id}` })
+  }
+}

@@ -1,0 +1,255 @@
+import type { Catalogue } from '../catalogue.ts'
+import { distance } from '../catalogue.ts'
+import type { AnyDefinition, Expression } from '../define.ts'
+import { parseExpression } from '../expressions/index.ts'
+import type { ExpressionScope } from '../expressions/ir.ts'
+import type { Place, Problem } from '../problem.ts'
+import { problem, warning } from '../problem.ts'
+import type { Document, Into, OnError } from './document.ts'
+import { checkGraph } from './graph.ts'
+import { inlineCalls } from './inline-calls.ts'
+import { locate } from './parse.ts'
+import type { PlanOptions } from './plan.ts'
+
+/** A node with its definition found and its config parsed. */
+export interface ResolvedNode {
+  readonly id: string
+  readonly label: string
+  readonly definition: AnyDefinition
+  readonly config: unknown
+  readonly into: Into
+  readonly onError: OnError
+  readonly outputs: readonly string[]
+  readonly line: number | null
+}
+
+export interface ResolvedEdge {
+  readonly from: string
+  readonly fromPort: string
+  readonly to: string
+  readonly toPort: string
+}
+
+/** Nodes in the order of the data, edges between them, and everything that is wrong. */
+export interface Resolved {
+  readonly nodes: readonly ResolvedNode[]
+  readonly edges: readonly ResolvedEdge[]
+  readonly problems: readonly Problem[]
+}
+
+/** Finds node types, parses configs and expressions, puts sub-workflows in place of their calls, and checks the graph. */
+export function resolve(document: Document, catalogue: Catalogue, options: PlanOptions): Resolved {
+  const problems: Problem[] = []
+  const inlined = inlineCalls(document, catalogue, options, problems)
+  const nodes = new Map<string, ResolvedNode>()
+  for (const part of inlined.parts) {
+    const all = Object.entries(part.document.nodes).map(([id, node]) => ({ id, label: node.label ?? id }))
+    for (const [id, node] of Object.entries(part.document.nodes)) {
+      const place = (path: readonly (string | number)[], field?: string): Place =>
+        locate(part.document.source, part.document.source.rangeOf(['nodes', id, ...path]), {
+          node: part.prefix + id,
+          field,
+        })
+      const definition = part.stands.get(id) ?? catalogue.find(node.type)
+      if (definition === null) {
+        problems.push(unknownType(node.type, catalogue, place(['type'], 'type')))
+        continue
+      }
+      if (!node.type.includes('@') && !part.stands.has(id))
+        problems.push(
+          warning(
+            'document.version-not-pinned',
+            place(['type'], 'type'),
+            `${node.type} has no version`,
+            `Write ${definition.name}@${definition.version}, so that a newer version cannot change what it does.`,
+          ),
+        )
+      const upstream = [...new Set(part.document.edges.filter((edge) => edge.to === id).map((edge) => edge.from))]
+      const scope: ExpressionScope = {
+        nodes: all,
+        upstream: upstream.map((from) => ({ id: from, label: part.document.nodes[from]?.label ?? from })),
+      }
+      const config = part.stands.has(id)
+        ? {}
+        : readConfig(definition, node.config, scope, part.document, id, place, problems)
+      if (config === undefined) continue
+      if (node.onError?.kind === 'retry' && !['async', 'expand', 'sink', 'call'].includes(definition.face.kind))
+        problems.push(
+          problem(
+            'document.retry-without-attempt',
+            place(['onError'], 'onError'),
+            `${definition.name} works in memory: trying again gives the same result`,
+            'Use onError: route, drop or stop here.',
+          ),
+        )
+      const outputs = typeof definition.outputs === 'function' ? definition.outputs(config) : definition.outputs
+      nodes.set(part.prefix + id, {
+        id: part.prefix + id,
+        label: node.label ?? id,
+        definition,
+        config,
+        into: node.into,
+        onError: node.onError ?? { kind: 'route' },
+        outputs,
+        line: place([]).line ?? null,
+      })
+    }
+  }
+  const graph = checkGraph(nodes, inlined.edges, document, problems)
+  return { nodes: graph, edges: inlined.edges, problems }
+}
+
+function unknownType(type: string, catalogue: Catalogue, place: Place): Problem {
+  const near = catalogue.near(type)
+  return problem(
+    'document.unknown-node',
+    place,
+    `there is no node type ${JSON.stringify(type.slice(0, 128))}`,
+    near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'Run `millrace nodes` for all of them.',
+  )
+}
+
+type PlaceAt = (path: readonly (string | number)[], field?: string) => Place
+
+/** Parses a config by its schema, then the expressions in it. Undefined when it could not be read at all. */
+function readConfig(
+  definition: AnyDefinition,
+  raw: Readonly<Record<string, unknown>>,
+  scope: ExpressionScope,
+  document: Document,
+  id: string,
+  place: PlaceAt,
+  problems: Problem[],
+): unknown {
+  const parsed = definition.config.safeParse(raw)
+  if (!parsed.success) {
+    for (const issue of parsed.error.issues) {
+      const path = issue.path.filter((part): part is string | number => typeof part !== 'symbol')
+      if (issue.code === 'unrecognized_keys') {
+        for (const key of issue.keys)
+          problems.push(
+            unknownField(key, raw, definition, place(['config', ...path, key], ['config', ...path, key].join('.'))),
+          )
+        continue
+      }
+      const value = path.reduce<unknown>(
+        (at, part) => (typeof at === 'object' && at !== null ? Reflect.get(at, part) : undefined),
+        raw,
+      )
+      const field = ['config', ...path].join('.')
+      problems.push(
+        value === undefined
+          ? problem(
+              'config.missing',
+              place(['config', ...path], field),
+              `${field} is missing`,
+              `Add it; see \`millrace nodes ${definition.name}\`.`,
+            )
+          : problem(
+              'config.invalid',
+              place(['config', ...path], field),
+              `${field} is ${JSON.stringify(value)?.slice(0, 80)}: ${issue.message}`,
+              `Correct it; see \`millrace nodes ${definition.name}\`.`,
+            ),
+      )
+    }
+    return undefined
+  }
+  const before = problems.length
+  const config = withExpressions(parsed.data, scope, document, id, ['config'], place, problems)
+  if (problems.length === before && definition.check !== undefined)
+    for (const each of definition.check(config))
+      problems.push(
+        problem(
+          'config.invalid',
+          place(['config', ...each.field.split('.')], `config.${each.field}`),
+          each.message,
+          each.remedy,
+        ),
+      )
+  return config
+}
+
+function unknownField(
+  key: string,
+  raw: Readonly<Record<string, unknown>>,
+  definition: AnyDefinition,
+  place: Place,
+): Problem {
+  const shape: unknown = Reflect.get(definition.config, 'shape')
+  const known = typeof shape === 'object' && shape !== null ? Object.keys(shape) : []
+  const near = known.filter((name) => !Object.hasOwn(raw, name) && distance(name, key) <= 3)
+  return problem(
+    'config.unknown-field',
+    place,
+    `${definition.name} has no field ${JSON.stringify(key)}`,
+    near.length > 0 ? `Did you mean ${near[0]}?` : `Remove it; see \`millrace nodes ${definition.name}\`.`,
+  )
+}
+
+function withExpressions(
+  value: unknown,
+  scope: ExpressionScope,
+  document: Document,
+  id: string,
+  path: readonly (string | number)[],
+  place: PlaceAt,
+  problems: Problem[],
+): unknown {
+  if (isExpression(value))
+    return value.text === null ? value : parseField(value, value.text, scope, document, id, path, place, problems)
+  if (Array.isArray(value))
+    return value.map((each, index) => withExpressions(each, scope, document, id, [...path, index], place, problems))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [
+      key,
+      withExpressions(each, scope, document, id, [...path, key], place, problems),
+    ]),
+  )
+}
+
+function parseField(
+  field: Expression<unknown>,
+  text: string,
+  scope: ExpressionScope,
+  document: Document,
+  id: string,
+  path: readonly (string | number)[],
+  place: PlaceAt,
+  problems: Problem[],
+): Expression<unknown> {
+  const parsed = parseExpression(text, scope)
+  if (!parsed.ok) {
+    for (const each of parsed.problems) {
+      const start =
+        each.place.range === undefined ? null : document.source.offsetIn(['nodes', id, ...path], each.place.range.start)
+      const at = place(path, path.join('.'))
+      const exact =
+        start === null || each.place.range === undefined
+          ? at
+          : locate(
+              document.source,
+              { start, end: start + each.place.range.end - each.place.range.start },
+              { node: at.node, field: at.field },
+            )
+      problems.push({ ...each, place: exact })
+    }
+    return field
+  }
+  const messageRoots = parsed.value.roots.filter((root) => !['env', 'vars', 'workflow'].includes(root))
+  if (field.bound === 'start' && messageRoots.length > 0)
+    problems.push(
+      problem(
+        'expression.not-known-at-start',
+        place(path, path.join('.')),
+        `$${messageRoots.join(', $')} is not known when the workflow starts`,
+        'Use only $env, $vars and $workflow here.',
+      ),
+    )
+  return { ...field, ir: parsed.value }
+}
+
+function isExpression(value: unknown): value is Expression<unknown> {
+  return typeof value === 'object' && value !== null && '$expression' in value && value.$expression === 1
+}

@@ -1,0 +1,93 @@
+import { z } from 'zod'
+
+const nodeId = z
+  .string()
+  .max(64)
+  .regex(/^[a-z][a-z0-9_-]*$/, 'a node id is a lower-case letter followed by letters, digits, "-" or "_"')
+const forbiddenFieldName = /^(__proto__|constructor|prototype)$/
+
+const retry = z.strictObject({
+  attemptsMax: z.int().min(1).max(100).default(3).describe('Attempts after the first one.'),
+  backoffMs: z.int().min(0).max(600_000).default(200).describe('Wait before the first retry; doubled each time.'),
+  backoffMsMax: z.int().min(0).max(3_600_000).default(30_000).describe('Longest wait between two attempts.'),
+})
+
+const node = z.strictObject({
+  type: z.string().min(1).max(128).describe('Node type, with its version: `filter@1`.'),
+  label: z.string().max(200).optional().describe('The name that people see.'),
+  config: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('What the node type asks for; see `millrace nodes TYPE`.'),
+  onError: z
+    .union([z.enum(['route', 'drop', 'stop']), z.strictObject({ retry })])
+    .optional()
+    .describe('What happens to a message that fails here.'),
+  into: z
+    .string()
+    .min(1)
+    .max(128)
+    .refine((name) => !forbiddenFieldName.test(name), 'this field name is not allowed')
+    .optional()
+    .describe('`replace` the old value with the new one, `merge` the two, or a field name that takes the new one.'),
+  position: z.strictObject({ x: z.number(), y: z.number() }).optional().describe('Where the editor draws it.'),
+})
+
+const settings = z.strictObject({
+  telemetry: z.enum(['off', 'metrics', 'trace']).default('metrics').describe('Compiled in or out.'),
+  delivery: z.enum(['at-most-once', 'at-least-once']).default('at-least-once'),
+  inFlightMax: z.int().min(1).max(1_000_000).default(10_000).describe('Messages that one trigger may have in flight.'),
+  inFlightBytesMax: z
+    .int()
+    .min(1024)
+    .max(4_000_000_000)
+    .default(64_000_000)
+    .describe('Bytes that one trigger may have in flight.'),
+  redeliveriesMax: z.int().min(0).max(1000).default(3).describe('Times a failed batch is sent again.'),
+  onFail: z.enum(['dead-letter', 'stop']).default('dead-letter').describe('What follows when redelivery did not help.'),
+  isolation: z
+    .enum(['auto', 'shared', 'thread'])
+    .default('auto')
+    .describe('`thread` runs the workflow in a thread of its own.'),
+  stopMsMax: z.int().min(0).max(3_600_000).default(30_000).describe('How long a stopping execution may drain.'),
+  executionMsMax: z
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .default(0)
+    .describe('How long an event execution may take; 0 for no limit.'),
+})
+
+const values = z.array(z.unknown()).max(10_000)
+const port = z.string().max(128)
+
+const test = z.strictObject({
+  name: z.string().min(1).max(200),
+  input: z.record(nodeId, values).default({}).describe('Values that come in, by trigger.'),
+  expect: z
+    .record(port, values)
+    .default({})
+    .describe('Values that must leave a node, by `node` or `node.port`; for a sink, what it writes.'),
+  mocks: z.record(nodeId, values).default({}).describe('Answers in place of the outside world, by node.'),
+  vars: z.record(z.string(), z.unknown()).default({}),
+  env: z.record(z.string(), z.string()).default({}),
+})
+
+/** The form of a document. Everything has a limit and a description; `docs/document-format.md` is written from it. */
+export const documentSchema = z.strictObject({
+  millrace: z.literal(1, 'must be 1, the version of the document format'),
+  name: z.string().min(1).max(200),
+  description: z.string().max(10_000).default(''),
+  settings: settings.prefault({}),
+  nodes: z.record(nodeId, node).refine((nodes) => Object.keys(nodes).length <= 5_000, 'at most 5,000 nodes'),
+  edges: z
+    .array(
+      z.union([
+        z.string().max(4_000),
+        z.strictObject({ from: nodeId, fromPort: port.optional(), to: nodeId, toPort: port.optional() }),
+      ]),
+    )
+    .max(50_000)
+    .default([]),
+  tests: z.array(test).max(1_000).default([]),
+})

@@ -1,0 +1,59 @@
+import type { Failure } from './failure.ts'
+
+/**
+ * One execution inside a subscribed pipeline: a row of state slots and a lifetime.
+ * A webhook call has one of its own; a Kafka topic shares one for its whole life. It must stay small:
+ * a hundred thousand idle scopes are an ordinary day, so slots and the abort controller are made on first use.
+ */
+export class Scope {
+  readonly id: number
+  /** The entry group (see Entry) that it belongs to; decides which marks a merge waits for. */
+  readonly group: number
+  slots: unknown[] | null = null
+  /** Receipts opened for this scope and not closed yet. */
+  receiptsOpen = 0
+  /** Whoever opened the scope; told when its end mark has closed. */
+  readonly owner: ScopeOwner | null
+  #controller: AbortController | null = null
+  #cleanups: (() => void)[] | null = null
+
+  constructor(id: number, group: number, owner: ScopeOwner | null) {
+    this.id = id
+    this.group = group
+    this.owner = owner
+  }
+
+  /** Aborted when the execution is killed or has ended. Made on first read. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) this.#controller = new AbortController()
+    return this.#controller.signal
+  }
+
+  /** Runs `cleanup` once when the scope has ended, however it ended. For what a scope owns: a temporary file, a reply. */
+  onEnd(cleanup: () => void): void {
+    if (this.#cleanups === null) this.#cleanups = []
+    this.#cleanups.push(cleanup)
+  }
+
+  /** Cuts all work of the scope. Idempotent. */
+  abort(reason: unknown): void {
+    if (this.#controller === null) this.#controller = new AbortController()
+    this.#controller.abort(reason)
+  }
+
+  /** Releases what the scope owns. Called once by its owner after the end mark closed or the scope was cut. */
+  release(): void {
+    const cleanups = this.#cleanups
+    this.#cleanups = null
+    this.slots = null
+    if (cleanups !== null) for (const cleanup of cleanups) cleanup()
+  }
+}
+
+/** Whoever opened a scope: an execution. */
+export interface ScopeOwner {
+  /** The execution's textual id; derived, not stored. */
+  executionId(scope: Scope): string
+  /** Something inside threw where nothing may throw, or asked the execution to stop: it fails and is cut. */
+  broke(scope: Scope, failure: Failure): void
+}

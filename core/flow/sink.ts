@@ -1,0 +1,222 @@
+import type { Observable } from 'rxjs'
+import { Subject } from 'rxjs'
+import type { SinkLimits, SinkWriter } from '../define.ts'
+import type { AsyncContext } from './async-map.ts'
+import { backoff } from './async-map.ts'
+import type { Batch, Mark } from './batch.ts'
+import { batch, noMessages } from './batch.ts'
+import { Deadline, wait } from './deadline.ts'
+import { edge } from './edge.ts'
+import type { Failure } from './failure.ts'
+import { failureOf } from './failure.ts'
+import type { Message } from './message.ts'
+import { withValue } from './message.ts'
+import type { Receipt } from './receipt.ts'
+import type { Scope } from './scope.ts'
+
+/**
+ * Writes batches to the outside: collects by count and time, bounds the time of a write, retries with back-off,
+ * settles per message, and flushes before a mark passes. Answers the messages that failed for good.
+ */
+export function sink(
+  writer: SinkWriter,
+  limits: SinkLimits,
+  context: AsyncContext,
+): (input: Observable<Batch>) => Observable<Batch> {
+  return (input) => {
+    const collector = new Collector(writer, limits, context)
+    edge(input, (next) => collector.accept(next))
+    return collector.error
+  }
+}
+
+interface Parent {
+  readonly receipt: Receipt
+  readonly scope: Scope
+  left: number
+  failure: Failure | null
+}
+
+/** One message with the batch that it came in, or a mark that waits for what came before it. */
+interface Waiting {
+  readonly message: Message
+  readonly parent: Parent
+}
+
+interface WaitingMark {
+  readonly mark: Mark
+  readonly receipt: Receipt
+  readonly scope: Scope
+  /** Messages accepted before it: all of them must be written before it may pass. */
+  readonly position: number
+}
+
+class Collector {
+  readonly error = new Subject<Batch>()
+  readonly #writer: SinkWriter
+  readonly #limits: SinkLimits
+  readonly #context: AsyncContext
+  #queue: Waiting[] = []
+  #marks: WaitingMark[] = []
+  /** Positions at which the writes under way begin. */
+  readonly #writes = new Set<number>()
+  #accepted = 0
+  #taken = 0
+  #cancelTimer: (() => void) | null = null
+  #flushPlanned = false
+  /** Messages before this position must not wait for company: a mark is behind them, or they have waited long enough. */
+  #urgentUntil = 0
+
+  constructor(writer: SinkWriter, limits: SinkLimits, context: AsyncContext) {
+    this.#writer = writer
+    this.#limits = limits
+    this.#context = context
+  }
+
+  accept(input: Batch): void {
+    const count = input.messages.length
+    if (input.mark !== null && count > 0) input.receipt.retain(1)
+    if (count > 0) {
+      const parent: Parent = { receipt: input.receipt, scope: input.scope, left: count, failure: null }
+      for (const message of input.messages) this.#queue.push({ message, parent })
+    } else if (input.mark === null) input.receipt.settle()
+    this.#accepted += count
+    if (input.mark !== null) {
+      this.#urgentUntil = this.#accepted
+      this.#marks.push({ mark: input.mark, receipt: input.receipt, scope: input.scope, position: this.#accepted })
+      this.#passMarks()
+    }
+    this.#plan()
+  }
+
+  /** Starts writes that are due now, and sets the timer for what may still wait for company. */
+  #plan(): void {
+    while (this.#mayWrite() && (this.#urgentUntil > this.#taken || this.#queue.length >= this.#limits.messagesMax))
+      this.#startWrite()
+    if (!this.#mayWrite()) return
+    if (this.#limits.waitMsMax === 0) {
+      if (this.#flushPlanned) return
+      this.#flushPlanned = true
+      queueMicrotask(() => {
+        this.#flushPlanned = false
+        while (this.#mayWrite()) this.#startWrite()
+      })
+    } else {
+      this.#cancelTimer ??= this.#context.clock.after(this.#limits.waitMsMax, () => {
+        this.#cancelTimer = null
+        this.#urgentUntil = this.#accepted
+        this.#plan()
+      })
+    }
+  }
+
+  #mayWrite(): boolean {
+    return this.#queue.length > 0 && this.#writes.size < this.#limits.concurrency
+  }
+
+  #startWrite(): void {
+    const taken =
+      this.#queue.length <= this.#limits.messagesMax ? this.#queue : this.#queue.slice(0, this.#limits.messagesMax)
+    this.#queue = taken === this.#queue ? [] : this.#queue.slice(this.#limits.messagesMax)
+    const position = this.#taken
+    this.#taken += taken.length
+    this.#writes.add(position)
+    if (this.#queue.length === 0) {
+      this.#cancelTimer?.()
+      this.#cancelTimer = null
+    }
+    void this.#write(taken).then(() => {
+      this.#writes.delete(position)
+      this.#passMarks()
+      this.#plan()
+    })
+  }
+
+  /** Writes all of `taken`, retrying those that may still succeed, and ends every one of them. */
+  async #write(taken: readonly Waiting[]): Promise<void> {
+    const { onError, clock } = this.#context
+    let open = taken
+    for (let attempt = 0; open.length > 0; attempt++) {
+      const failures = await this.#writeOnce(open)
+      const again: Waiting[] = []
+      open.forEach((each, index) => {
+        const failure = failures.get(index)
+        if (failure === undefined) this.#end(each.parent, null)
+        else if (this.#context.signal.aborted || each.parent.scope.signal.aborted) this.#end(each.parent, failure)
+        else if (onError.kind === 'retry' && failure.retriable && attempt < onError.attemptsMax) again.push(each)
+        else this.#giveUp(each, failure)
+      })
+      open = again
+      if (open.length > 0 && onError.kind === 'retry')
+        await wait(clock, backoff(onError, attempt), [this.#context.signal])
+    }
+  }
+
+  async #writeOnce(open: readonly Waiting[]): Promise<ReadonlyMap<number, Failure>> {
+    const scope = open[0]?.parent.scope
+    const single = scope !== undefined && open.every((each) => each.parent.scope === scope)
+    const outer = single ? [this.#context.signal, scope.signal] : [this.#context.signal]
+    const deadline = new Deadline(
+      this.#context.clock,
+      this.#limits.timeoutMs,
+      `writing to ${this.#context.node}`,
+      outer,
+    )
+    try {
+      deadline.signal.throwIfAborted()
+      const messages = open.map((each) => each.message)
+      const failed = await deadline.race(this.#writer.write(messages, deadline.signal))
+      return new Map(failed.map((each) => [each.index, each.failure]))
+    } catch (thrown) {
+      const failure = failureOf(thrown, this.#context.node)
+      return new Map(open.map((_, index) => [index, failure]))
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  #giveUp(each: Waiting, failure: Failure): void {
+    if (this.#context.onError.kind === 'stop') {
+      this.#context.stop(failure, each.parent.scope)
+      this.#end(each.parent, failure)
+      return
+    }
+    if (this.#context.onError.kind !== 'drop') {
+      each.parent.receipt.retain(1)
+      this.error.next(
+        batch(
+          [withValue(each.message, { error: failure, value: each.message.value })],
+          each.parent.receipt,
+          each.parent.scope,
+        ),
+      )
+    }
+    this.#end(each.parent, null)
+  }
+
+  #end(parent: Parent, failure: Failure | null): void {
+    if (failure !== null) parent.failure ??= failure
+    parent.left -= 1
+    if (parent.left > 0) return
+    if (parent.failure === null) parent.receipt.settle()
+    else parent.receipt.fail(parent.failure)
+  }
+
+  /** Earlier marks wait for no more than later ones, so the first that must wait stops all. */
+  #passMarks(): void {
+    for (
+      let first = this.#marks[0];
+      first !== undefined && this.#writtenUntil(first.position);
+      first = this.#marks[0]
+    ) {
+      this.#marks.shift()
+      this.error.next(batch(noMessages, first.receipt, first.scope, first.mark))
+    }
+  }
+
+  #writtenUntil(position: number): boolean {
+    if (this.#taken < position) return false
+    for (const begin of this.#writes) if (begin < position) return false
+    return true
+  }
+}

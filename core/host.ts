@@ -1,0 +1,158 @@
+import type { Failure } from './flow/failure.ts'
+
+/**
+ * What core needs from the world. Core does no I/O and reads no clock: the outside implements these interfaces,
+ * tests implement them on virtual time, and one file (the server's or the CLI's main) joins them.
+ */
+export interface Host {
+  readonly clock: Clock
+  readonly random: () => number
+  /** A new id, unique on this host, URL-safe. */
+  readonly id: () => string
+  /** Names under `$env` that the operator of this host allows, with their values. */
+  readonly env: Readonly<Record<string, string>>
+  /** Read once per batch, so a change is seen by the next one. */
+  readonly vars: () => Readonly<Record<string, unknown>>
+  readonly log: Log
+  /** Takes what no error port took. Resolves when the letters are safe; a rejection is an infrastructure failure. */
+  readonly deadLetter: (letters: readonly DeadLetter[], signal: AbortSignal) => Promise<void>
+  /** Absent where the host has none: a document that needs one gets a problem, not a crash. */
+  readonly pools?: Pools
+  readonly hub?: Hub
+  readonly topics?: Topics
+  readonly files?: Files
+  readonly standardStreams?: StandardStreams
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Milliseconds with fractions from any fixed point: for how long something took. */
+  elapsed(): number
+  /** Calls back once after `delayMs`; the answer cancels it. */
+  after(delayMs: number, callback: () => void): () => void
+  /** Calls back in a later turn of the event loop, before any timer: how a pump yields. */
+  soon(callback: () => void): void
+}
+
+export interface Log {
+  write(level: 'debug' | 'info' | 'warn' | 'error', text: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+export interface DeadLetter {
+  readonly workflow: string
+  readonly execution: string
+  readonly failure: Failure
+  readonly value: unknown
+  readonly key: string | Uint8Array | null
+  readonly time: number
+}
+
+/** Elastic workers. Tasks are registered functions, called by name; nothing executable is ever shipped. */
+export interface Pools {
+  /** Makes sure that a pool with these options exists; options are compared by name, the first ones win. */
+  pool(options: PoolOptions): Pool
+}
+
+export interface PoolOptions {
+  readonly name: string
+  readonly backend: 'inline' | 'thread' | 'process'
+  /** Hard bound on runners, booting ones included. */
+  readonly max: number
+  readonly min: number
+  /** Tasks that one runner works on at once. */
+  readonly concurrencyMax: number
+  readonly idleShutdownMs: number
+}
+
+export interface Pool {
+  /** Runs a task to its last value and answers that. */
+  call(task: string, input: unknown, options?: TaskOptions): Promise<unknown>
+  /** Starts a task and forgets it; resolves when a runner has accepted it. */
+  cast(task: string, input: unknown, options?: TaskOptions): Promise<void>
+  /** Streams what the task yields while it runs. Not asking for the next value suspends the task. */
+  stream(task: string, input: unknown, options?: TaskOptions): AsyncIterable<unknown>
+}
+
+export interface TaskOptions {
+  readonly signal?: AbortSignal
+  /** The whole task's limit. */
+  readonly timeoutMs?: number
+  /** Values that may be on their way before the reader has taken them. */
+  readonly window?: number
+  readonly onProgress?: (progress: TaskProgress) => void
+}
+
+export interface TaskProgress {
+  /** 0 to 1, or null where the task cannot tell. */
+  readonly share: number | null
+  readonly note: string
+}
+
+/** The server's door for triggers that live on its port. */
+export interface Hub {
+  /** Claims a route. Throws a NodeError when it is taken. The answer releases it. */
+  route(route: HubRoute, handler: (request: HubRequest, reply: HubReply) => void): () => void
+}
+
+export interface HubRoute {
+  readonly methods: readonly string[]
+  /** `/orders/:id`; parameters arrive in `request.params`. */
+  readonly path: string
+  /** How the body is handed over. `file` spools it to a temporary file that the reply's end removes. */
+  readonly body: 'json' | 'text' | 'bytes' | 'file' | 'none'
+  readonly bodyBytesMax: number
+}
+
+export interface HubRequest {
+  readonly id: string
+  readonly method: string
+  readonly path: string
+  readonly params: Readonly<Record<string, string>>
+  readonly query: Readonly<Record<string, string>>
+  readonly headers: Readonly<Record<string, string>>
+  /** By `HubRoute.body`: parsed JSON, text, bytes, `UploadedFile`, or null. */
+  readonly body: unknown
+  /** Aborted when the client has gone. */
+  readonly signal: AbortSignal
+}
+
+export interface UploadedFile {
+  readonly path: string
+  readonly name: string
+  readonly mime: string
+  readonly sizeBytes: number
+}
+
+/** One HTTP answer: whole, or streamed piece by piece with back-pressure. */
+export interface HubReply {
+  readonly answered: boolean
+  /** Answers whole and ends. `body` other than text or bytes is sent as JSON. */
+  send(status: number, body: unknown, headers?: Readonly<Record<string, string>>): void
+  /** Begins a streamed answer. NDJSON: a line per value; SSE: an event per value. */
+  begin(status: number, format: 'ndjson' | 'sse', headers?: Readonly<Record<string, string>>): void
+  /** Writes one value; resolves when the socket took it, so a slow reader is felt. Rejects when the client has gone. */
+  write(value: unknown, event?: string): Promise<void>
+  /** Ends a streamed answer. Idempotent. */
+  end(): void
+  /** Runs once when the answer is over, however it ended. */
+  onEnd(callback: () => void): void
+}
+
+/** Named streams with offsets that outside readers resume by. */
+export interface Topics {
+  /** Appends values in order; resolves when readers may see them and no reader's window forbids more. */
+  publish(topic: string, values: readonly unknown[], signal: AbortSignal): Promise<void>
+}
+
+/** The only way to the file system: the host decides which folders a workflow may touch. */
+export interface Files {
+  /** The absolute path for one that a document names; throws a NodeError `file.not-allowed` outside the allowed folders. */
+  resolve(path: string, access: 'read' | 'write'): string
+}
+
+export interface StandardStreams {
+  readonly input: AsyncIterable<Uint8Array>
+  /** Resolves when the chunk was taken. */
+  write(chunk: Uint8Array | string): Promise<void>
+}

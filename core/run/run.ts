@@ -1,0 +1,205 @@
+import type { Observable } from 'rxjs'
+import { BehaviorSubject } from 'rxjs'
+import type { Batch, Mark } from '../flow/batch.ts'
+import { batch, endMark, noMessages } from '../flow/batch.ts'
+import type { Size } from '../flow/credits.ts'
+import type { Failure } from '../flow/failure.ts'
+import { NodeError } from '../flow/failure.ts'
+import type { Message } from '../flow/message.ts'
+import type { ReceiptOwner } from '../flow/receipt.ts'
+import { openReceipt } from '../flow/receipt.ts'
+import type { ScopeOwner } from '../flow/scope.ts'
+import { Scope } from '../flow/scope.ts'
+import type { Execution, ExecutionState, Outcome } from '../pipeline.ts'
+import type { Engine } from './engine.ts'
+import type { Trigger } from './trigger.ts'
+
+export const noSize: Size = { messages: 0, bytes: 0 }
+
+/**
+ * An execution: a scope with a life. An event execution is its own receipts' owner, so that starting one makes few objects.
+ * It is over when its end mark has been sent and no receipt is open; Rx completion plays no part in that.
+ */
+export class Run implements Execution, ReceiptOwner, ScopeOwner {
+  readonly scope: Scope
+  readonly startedAt: number
+  state: ExecutionState = 'running'
+  protected readonly engine: Engine
+  protected readonly trigger: Trigger
+  protected endSent = false
+  #outcome: Outcome | null = null
+  #failure: Failure | null = null
+  #ended: ((failure: Failure | null) => void) | null
+  #waiting: ((outcome: Outcome) => void)[] | null = null
+  #states: BehaviorSubject<ExecutionState> | null = null
+  #cancelLimit: (() => void) | null = null
+
+  constructor(engine: Engine, trigger: Trigger, scopeId: number, ended: ((failure: Failure | null) => void) | null) {
+    this.engine = engine
+    this.trigger = trigger
+    this.scope = new Scope(scopeId, trigger.group, this)
+    this.startedAt = engine.host.clock.now()
+    this.#ended = ended
+    const limit = engine.plan.settings.executionMsMax
+    if (limit > 0 && trigger.lifetime === 'event')
+      this.#cancelLimit = engine.host.clock.after(limit, () =>
+        this.broke(this.scope, {
+          code: 'execution.timeout',
+          message: `the execution took longer than ${limit} ms`,
+          node: null,
+          retriable: true,
+        }),
+      )
+  }
+
+  get id(): string {
+    return this.engine.executionId(this.scope.id)
+  }
+
+  get entry(): string {
+    return this.trigger.node.id
+  }
+
+  get state$(): Observable<ExecutionState> {
+    this.#states ??= new BehaviorSubject(this.state)
+    return this.#states
+  }
+
+  get done(): Promise<Outcome> {
+    if (this.#outcome !== null) return Promise.resolve(this.#outcome)
+    return new Promise((resolve) => {
+      this.#waiting ??= []
+      this.#waiting.push(resolve)
+    })
+  }
+
+  get over(): boolean {
+    return this.#outcome !== null
+  }
+
+  executionId(): string {
+    return this.id
+  }
+
+  /** Sends messages of this execution down a port of its trigger, under a receipt of their own. */
+  emit(port: number, messages: readonly Message[], ticket: number, size: Size, mark: Mark | null): void {
+    this.scope.receiptsOpen += 1
+    this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.scope, mark))
+  }
+
+  /** Sends the end mark down every port of the trigger. */
+  end(): void {
+    if (this.endSent || this.over) return
+    this.endSent = true
+    sendMark(this.trigger, this, this.scope, endMark)
+  }
+
+  /** Everything in one batch: the whole life of most event executions. */
+  emitWhole(messages: readonly Message[], size: Size): void {
+    if (this.trigger.ports.length === 1) {
+      this.endSent = true
+      this.emit(0, messages, 0, size, endMark)
+    } else {
+      this.emit(0, messages, 0, size, null)
+      this.end()
+    }
+  }
+
+  credited(size: Size): void {
+    this.trigger.gate.give(size)
+  }
+
+  grown(by: Size): void {
+    this.trigger.gate.overdraw(by)
+  }
+
+  closed(ticket: number, failure: Failure | null): void {
+    this.scope.receiptsOpen -= 1
+    if (failure !== null) this.#failure ??= failure
+    this.trigger.source?.closed?.(ticket, failure)
+    this.finishIfOver()
+  }
+
+  broke(_scope: Scope, failure: Failure): void {
+    if (this.over) return
+    this.#failure ??= failure
+    this.#cut('failed')
+  }
+
+  async stop(limitMs: number = this.engine.plan.settings.stopMsMax): Promise<Outcome> {
+    if (this.over) return this.done
+    this.setState('draining')
+    this.drain()
+    const cancel = this.engine.host.clock.after(limitMs, () => this.#cut('stopped'))
+    const outcome = await this.done
+    cancel()
+    return outcome
+  }
+
+  kill(cause: string): Promise<Outcome> {
+    if (!this.over) {
+      this.#failure ??= { code: 'execution.killed', message: cause, node: null, retriable: false }
+      this.#cut('stopped')
+    }
+    return this.done
+  }
+
+  /** Shuts what gives messages; what was given drains. */
+  protected drain(): void {
+    this.end()
+  }
+
+  protected setState(state: ExecutionState): void {
+    this.state = state
+    this.#states?.next(state)
+  }
+
+  protected finishIfOver(): void {
+    if (!this.endSent || this.scope.receiptsOpen > 0 || this.over) return
+    this.#finish(
+      this.#failure === null
+        ? this.state === 'draining' && this.trigger.lifetime === 'stream'
+          ? 'stopped'
+          : 'done'
+        : 'failed',
+    )
+  }
+
+  #cut(state: 'failed' | 'stopped'): void {
+    if (this.over) return
+    this.scope.abort(new NodeError('execution.stopped', this.#failure?.message ?? 'the execution was stopped'))
+    this.#finish(state)
+  }
+
+  #finish(state: 'done' | 'failed' | 'stopped'): void {
+    this.#cancelLimit?.()
+    this.#outcome = { state, unsettled: state === 'done' ? 0 : this.scope.receiptsOpen, failure: this.#failure }
+    this.setState(state)
+    this.#states?.complete()
+    this.engine.finished(this)
+    this.onFinish()
+    this.scope.release()
+    const ended = this.#ended
+    this.#ended = null
+    ended?.(this.#failure)
+    const waiting = this.#waiting
+    this.#waiting = null
+    if (waiting !== null) for (const resolve of waiting) resolve(this.#outcome)
+  }
+
+  protected onFinish(): void {}
+}
+
+/** Sends a mark, with a receipt of its own, down every port of a trigger. */
+export function sendMark(trigger: Trigger, owner: ReceiptOwner, scope: Scope, mark: Mark): void {
+  scope.receiptsOpen += 1
+  const receipt = openReceipt(owner, markTicket, noSize)
+  const sent: Batch = batch(noMessages, receipt, scope, mark)
+  const ports = trigger.ports.length
+  if (ports === 0) return receipt.settle()
+  if (ports > 1) receipt.retain(ports - 1)
+  for (const send of trigger.ports) send(sent)
+}
+
+/** The ticket of receipts that belong to marks, not to a source's position. */
+export const markTicket = -1

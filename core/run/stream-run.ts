@@ -1,0 +1,176 @@
+import type { Mark } from '../flow/batch.ts'
+import { batch, endMark } from '../flow/batch.ts'
+import type { Size } from '../flow/credits.ts'
+import type { Failure } from '../flow/failure.ts'
+import { failureOf } from '../flow/failure.ts'
+import type { Message } from '../flow/message.ts'
+import type { ReceiptOwner } from '../flow/receipt.ts'
+import { openReceipt } from '../flow/receipt.ts'
+import type { DeadLetter } from '../host.ts'
+import type { Engine } from './engine.ts'
+import { markTicket, Run, sendMark } from './run.ts'
+import type { Trigger } from './trigger.ts'
+
+const redeliveryBackoffMs = 100
+const redeliveryBackoffMsMax = 10_000
+
+/** The one long-lived execution of all stream triggers: several sources, each with its own gate, one scope. */
+export class StreamRun extends Run {
+  readonly #sources: readonly SourceRun[]
+
+  constructor(engine: Engine, triggers: readonly Trigger[], scopeId: number) {
+    const first = triggers[0]
+    if (first === undefined) throw new Error('a stream execution needs a stream trigger')
+    super(engine, first, scopeId, null)
+    this.#sources = triggers.map((trigger) => new SourceRun(engine, this, trigger))
+  }
+
+  /** Opens all sources. One that cannot be opened fails the execution. */
+  async open(): Promise<void> {
+    await Promise.all(
+      this.#sources.map(async (each) => {
+        try {
+          await each.open()
+        } catch (thrown) {
+          this.broke(this.scope, failureOf(thrown, each.trigger.node.id))
+        }
+      }),
+    )
+  }
+
+  override end(): void {
+    for (const each of this.#sources) each.end()
+    this.endSent = true
+  }
+
+  protected override drain(): void {
+    for (const each of this.#sources) each.trigger.source?.pause()
+    this.end()
+  }
+
+  protected override onFinish(): void {
+    for (const each of this.#sources) each.close()
+  }
+
+  /** A source has no more; when none has, the execution ends by itself. */
+  sourceEnded(): void {
+    if (this.#sources.every((each) => each.ended)) this.endSent = true
+    this.finishIfOver()
+  }
+
+  receiptClosed(): void {
+    this.scope.receiptsOpen -= 1
+    this.finishIfOver()
+  }
+}
+
+/** One source inside a stream execution: the owner of its receipts, and of what happens when one fails. */
+class SourceRun implements ReceiptOwner {
+  readonly trigger: Trigger
+  ended = false
+  readonly #engine: Engine
+  readonly #run: StreamRun
+  /** Batches in flight, for the case that they fail. */
+  readonly #open = new Map<
+    number,
+    { readonly port: number; readonly messages: readonly Message[]; readonly size: Size; attempts: number }
+  >()
+
+  constructor(engine: Engine, run: StreamRun, trigger: Trigger) {
+    this.#engine = engine
+    this.#run = run
+    this.trigger = trigger
+  }
+
+  async open(): Promise<void> {
+    const { scope } = this.#run
+    const source = await this.trigger.face.open(this.trigger.node.config, {
+      ...this.trigger.context,
+      gate: this.trigger.gate,
+      lifetime: 'stream',
+      streamScope: scope,
+      emit: (port, messages, _scope, ticket, size) => this.#emit(port, messages, ticket, size),
+      openScope: (ended) => this.#engine.openRun(this.trigger, ended).scope,
+      endScope: (each) => this.#engine.runOf(each)?.end(),
+      complete: () => {
+        this.end()
+        this.#run.sourceEnded()
+      },
+      fail: (failure) => this.#run.broke(scope, failure),
+    })
+    this.trigger.source = source
+    if (this.#run.over) this.close()
+  }
+
+  end(): void {
+    if (this.ended) return
+    this.ended = true
+    sendMark(this.trigger, this, this.#run.scope, endMark)
+  }
+
+  close(): void {
+    const { source } = this.trigger
+    this.trigger.source = null
+    if (source !== null) this.#engine.closing(source.close())
+  }
+
+  #emit(port: number, messages: readonly Message[], ticket: number, size: Size): void {
+    if (this.ended || this.#run.over) return this.trigger.gate.give(size)
+    this.#open.set(ticket, { port, messages, size, attempts: 0 })
+    this.#run.scope.receiptsOpen += 1
+    this.#send(port, messages, ticket, size, null)
+  }
+
+  #send(port: number, messages: readonly Message[], ticket: number, size: Size, mark: Mark | null): void {
+    this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.#run.scope, mark))
+  }
+
+  credited(size: Size): void {
+    this.trigger.gate.give(size)
+  }
+
+  grown(by: Size): void {
+    this.trigger.gate.overdraw(by)
+  }
+
+  closed(ticket: number, failure: Failure | null): void {
+    if (ticket === markTicket || failure === null || this.#run.over) {
+      this.#open.delete(ticket)
+      if (ticket !== markTicket) this.trigger.source?.closed?.(ticket, failure)
+      this.#run.receiptClosed()
+      return
+    }
+    this.#redeliver(ticket, failure)
+  }
+
+  /** Sends a failed batch again from the bytes that the source holds; when that did not help, its messages go to the dead-letter. */
+  #redeliver(ticket: number, failure: Failure): void {
+    const held = this.#open.get(ticket)
+    const { redeliveriesMax, onFail } = this.#engine.plan.settings
+    if (held === undefined) return this.closed(ticket, null)
+    const again = held.attempts < redeliveriesMax ? (this.trigger.source?.again?.(ticket) ?? null) : null
+    if (again !== null) {
+      const delayMs = Math.min(redeliveryBackoffMs * 2 ** held.attempts, redeliveryBackoffMsMax)
+      held.attempts += 1
+      this.#engine.host.clock.after(delayMs, () => {
+        if (this.#run.over) return
+        this.trigger.gate.overdraw(held.size)
+        this.#send(held.port, again, ticket, held.size, null)
+      })
+      return
+    }
+    if (onFail === 'stop') return this.#run.broke(this.#run.scope, failure)
+    const letters: DeadLetter[] = held.messages.map((each) => ({
+      workflow: this.#engine.plan.workflow.id,
+      execution: this.#run.id,
+      failure,
+      value: each.value,
+      key: each.key,
+      time: each.time,
+    }))
+    this.#engine.host.deadLetter(letters, this.#run.scope.signal).then(
+      () => this.closed(ticket, null),
+      () => this.#run.broke(this.#run.scope, failure),
+    )
+  }
+}

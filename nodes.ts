@@ -1,0 +1,65 @@
+import { generate } from './connectors/generate/index.ts'
+import { manual } from './connectors/manual/index.ts'
+import { createCatalogue } from './core/catalogue.ts'
+import { aggregate } from './operators/aggregate/index.ts'
+import { call } from './operators/call/index.ts'
+import { debounce } from './operators/debounce/index.ts'
+import { dedupe } from './operators/dedupe/index.ts'
+import { delay } from './operators/delay/index.ts'
+import { filter } from './operators/filter/index.ts'
+import { log } from './operators/log/index.ts'
+import { loop } from './operators/loop/index.ts'
+import { merge } from './operators/merge/index.ts'
+import { pool } from './operators/pool/index.ts'
+import { set } from './operators/set/index.ts'
+import { split } from './operators/split/index.ts'
+import { stopAndError } from './operators/stop-and-error/index.ts'
+import { switchNode } from './operators/switch/index.ts'
+import { throttle } from './operators/throttle/index.ts'
+
+/** Every node type that Millrace ships: one line each. */
+const types = {
+  Aggregate: aggregate,
+  Call: call,
+  Debounce: debounce,
+  Dedupe: dedupe,
+  Delay: delay,
+  Log: log,
+  Loop: loop,
+  Merge: merge,
+  Pool: pool,
+  StopAndError: stopAndError,
+  Throttle: throttle,
+  Filter: filter,
+  Generate: generate,
+  Manual: manual,
+  Set: set,
+  Split: split,
+  Switch: switchNode,
+} as const
+
+type Types = typeof types
+type VersionOf<N extends number> = {
+  readonly [K in keyof Types as N extends keyof Types[K]['versions'] ? K : never]: Types[K]['versions'][N &
+    keyof Types[K]['versions']]
+}
+type LatestOf = { readonly [K in keyof Types]: Types[K]['versions'][Types[K]['latest'] & keyof Types[K]['versions']] }
+
+/** The definitions by name: `Nodes.V1.Filter`, `Nodes.Latest.Filter`. */
+export const Nodes: { readonly V1: VersionOf<1>; readonly Latest: LatestOf } = {
+  V1: byVersion(1) as VersionOf<1>,
+  Latest: byVersion(null) as LatestOf,
+}
+
+/** The catalogue of all of them. */
+export const catalogue = createCatalogue(Object.values(types))
+
+/** The mapped types above say what this gives; TypeScript cannot follow it through Object.entries. */
+function byVersion(version: number | null): object {
+  const found = Object.entries(types).flatMap(([name, type]) => {
+    const versions: Readonly<Record<number, unknown>> = type.versions
+    const definition = versions[version ?? type.latest]
+    return definition === undefined ? [] : [[name, definition] as const]
+  })
+  return Object.freeze(Object.fromEntries(found))
+}
