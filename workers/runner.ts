@@ -12,10 +12,14 @@ export interface RunnerChannel {
   send(frame: RunnerFrame): number
   /** Leaves for good, once what was sent is on its way. */
   leave(): void
+  /** The last task at work is over. */
+  idle?(): void
 }
 
 /** A runner at work, as its backend sees it. */
 export interface Runner {
+  /** Whether no task is at work. */
+  readonly idle: boolean
   /** Takes what the pool said. */
   receive(data: unknown): void
   /** Takes no new task, works off what it has, then asks the pool for leave; leaves by itself after `drainMsMax`. */
@@ -45,11 +49,15 @@ class TaskRunner implements Runner {
   #progressTimer: NodeJS.Timeout | null = null
   #beat: NodeJS.Timeout | null = null
   #drainTimer: NodeJS.Timeout | null = null
-  #idle: (() => void) | null = null
+  #onIdle: (() => void) | null = null
 
   constructor(order: BootOrder, channel: RunnerChannel) {
     this.#order = order
     this.#channel = channel
+  }
+
+  get idle(): boolean {
+    return this.#running.size === 0
   }
 
   async boot(): Promise<void> {
@@ -104,7 +112,7 @@ class TaskRunner implements Runner {
     this.#draining = true
     if (this.#running.size === 0) return
     const idle = new Promise<void>((resolve) => {
-      this.#idle = resolve
+      this.#onIdle = resolve
       setTimeout(resolve, waitMsMax)
     })
     for (const task of this.#running.values()) task.stop()
@@ -131,7 +139,8 @@ class TaskRunner implements Runner {
   over(task: RunningTask): void {
     this.#running.delete(task.id)
     if (this.#running.size > 0) return
-    this.#idle?.()
+    this.#onIdle?.()
+    this.#channel.idle?.()
   }
 
   #start([, id, mode, name, input, stream]: Extract<PoolFrame, readonly ['start', ...unknown[]]>): void {

@@ -2,9 +2,10 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Backend, BootOrder, RunnerEvents, RunnerHandle } from '../backend.ts'
 import type { PoolFrame } from '../frames.ts'
-import { sizeOfValue, unclonable } from '../value.ts'
 import { runnerEnv } from './environment.ts'
 import { killAll } from './kill.ts'
+import type { ThreadStart } from './thread-port.ts'
+import { postFrame } from './thread-port.ts'
 
 /**
  * A worker thread per runner: the quickest to call, and it can be ended whatever it does, except inside native code.
@@ -22,13 +23,14 @@ class ThreadRunner implements RunnerHandle {
   readonly pid = null
   readonly #bytesMax: number
   readonly #worker: Worker
+  readonly #bell = new Int32Array(new SharedArrayBuffer(4))
   #cause = 'its thread ended'
   #children: Iterable<number> = []
 
   constructor(order: BootOrder, events: RunnerEvents) {
     this.#bytesMax = order.valueBytesMax
     this.#worker = new Worker(entry, {
-      workerData: order,
+      workerData: { order, bell: this.#bell } satisfies ThreadStart<BootOrder>,
       name: order.runner,
       env: runnerEnv(order.env),
       execArgv: [],
@@ -52,25 +54,12 @@ class ThreadRunner implements RunnerHandle {
 
   send(frame: PoolFrame): void {
     postFrame(this.#worker, frame, this.#bytesMax)
+    Atomics.add(this.#bell, 0, 1)
+    Atomics.notify(this.#bell, 0)
   }
 
   kill(pids: Iterable<number>): void {
     this.#children = [...pids]
     void this.#worker.terminate()
   }
-}
-
-/** Posts a frame and answers about how many bytes it takes. Throws a NodeError for a value that cannot cross. */
-export function postFrame(
-  port: { postMessage(data: unknown): void },
-  frame: readonly unknown[],
-  bytesMax: number,
-): number {
-  const bytes = sizeOfValue(frame, bytesMax)
-  try {
-    port.postMessage(frame)
-  } catch (thrown) {
-    throw unclonable(thrown)
-  }
-  return bytes
 }

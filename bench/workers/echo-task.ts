@@ -1,0 +1,3 @@
+import { defineTask } from '../../workers/index.ts'
+
+defineTask('echo', async (input) => input)

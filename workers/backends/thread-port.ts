@@ -1,0 +1,23 @@
+import { sizeOfValue, unclonable } from '../value.ts'
+
+/** What a thread of the thread backend is given at its start. */
+export interface ThreadStart<Order> {
+  readonly order: Order
+  /** One number, that counts the frames for the thread: what it sleeps on between two calls. */
+  readonly bell: Int32Array<SharedArrayBuffer>
+}
+
+/** Posts a frame and answers about how many bytes it takes. Throws a NodeError for a value that cannot cross. */
+export function postFrame(
+  port: { postMessage(data: unknown): void },
+  frame: readonly unknown[],
+  bytesMax: number,
+): number {
+  const bytes = sizeOfValue(frame, bytesMax)
+  try {
+    port.postMessage(frame)
+  } catch (thrown) {
+    throw unclonable(thrown)
+  }
+  return bytes
+}
