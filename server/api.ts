@@ -1,12 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { HttpBindings } from '@hono/node-server'
-import { getRequestListener } from '@hono/node-server'
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
-import { bodyLimit } from 'hono/body-limit'
+import { hasBody, readBody } from './body.ts'
 import type { ServerParts } from './create-server.ts'
 import { summaryOf, workflowOf, workflowSchema, workflowSummarySchema } from './describe-workflow.ts'
 import { errorBody, HttpError } from './http-error.ts'
+import type { ServerLimits } from './limits.ts'
 import { streamTopic } from './topic-stream.ts'
 
 const failureSchema = z
@@ -66,7 +64,7 @@ const runWorkflow = createRoute({
         'application/json': {
           schema: z.object({
             entry: name.optional().describe('Node id; the first event trigger when absent'),
-            input: z.unknown(),
+            input: z.unknown().optional().describe('The value of its one message; {} when absent'),
           }),
         },
       },
@@ -123,9 +121,9 @@ const readTopic = createRoute({
 })
 
 /** The API as a request listener for paths below /api/. */
-export function createApi(parts: ServerParts): (request: IncomingMessage, response: ServerResponse) => void {
+export function createApi(parts: ServerParts): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const { limits, topics, workflows, log } = parts
-  const app = new OpenAPIHono<{ Bindings: HttpBindings }>({
+  const app = new OpenAPIHono<{ Bindings: Bindings }>({
     defaultHook: (result, c) => {
       if (result.success) return
       const [issue] = result.error.issues
@@ -135,11 +133,6 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
         400,
       )
     },
-  })
-  app.use(bodyLimit({ maxSize: limits.apiBodyBytesMax, onError: () => answer(tooLarge(limits.apiBodyBytesMax)) }))
-  app.use(async (c, next) => {
-    watchIdleBody(c.env.incoming, limits.bodyIdleMsMax)
-    await next()
   })
   app.openapi(listWorkflows, (c) => c.json({ workflows: [...workflows.deployed.values()].map(summaryOf) }, 200))
   app.openapi(getWorkflow, (c) => {
@@ -183,7 +176,7 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
     const format = query.data.format ?? (accepts.includes('text/event-stream') ? 'sse' : 'ndjson')
     const options = { topic: params.data.name, after: query.data.after ?? null, format }
     await streamTopic(c.env.incoming, c.env.outgoing, options, topics, limits)
-    return RESPONSE_ALREADY_SENT
+    return streamed()
   })
   app.doc('/api/openapi.json', { openapi: '3.0.3', info: { title: 'Millrace', version: '1' } })
   app.notFound((c) => {
@@ -208,13 +201,59 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
   app.onError((thrown) => {
     if (thrown instanceof HttpError) return answer(thrown)
     // What Hono throws by itself is about the request: a body that is no JSON.
-    if ('status' in thrown && thrown.status === 400)
-      return answer(new HttpError(400, 'body.not-json', 'The body is not JSON.'))
+    if ('status' in thrown && (thrown.status === 400 || thrown.status === 415)) {
+      const remedy = 'Send JSON with the header Content-Type: application/json.'
+      return answer(new HttpError(thrown.status, 'body.not-json', 'The body is not JSON.', remedy))
+    }
     log.write('error', 'An API call failed', { error: String(thrown) })
     return answer(new HttpError(500, 'server.error', 'The server failed on this request.', 'Look into its log.'))
   })
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false })
-  return (request, response) => void listener(request, response)
+  return (request, response) => serve(app.fetch, request, response, limits)
+}
+
+interface Bindings {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+}
+
+/**
+ * Joins Hono to node:http with bodies read under this server's own limits: early refusal, slow senders, sizes.
+ * Rejects with an HttpError or BodyAborted.
+ */
+async function serve(
+  fetch: (request: Request, bindings: Bindings) => Response | Promise<Response>,
+  request: IncomingMessage,
+  response: ServerResponse,
+  limits: ServerLimits,
+): Promise<void> {
+  const method = request.method ?? 'GET'
+  const bodyLimits = { bytesMax: limits.apiBodyBytesMax, idleMsMax: limits.bodyIdleMsMax }
+  const body = hasBody(request) ? await readBody(request, response, bodyLimits) : null
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(request.headers))
+    if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(', ') : value)
+  const bodiless = method === 'GET' || method === 'HEAD' || body === null
+  const asked = new Request(`http://millrace.invalid${request.url}`, {
+    method,
+    headers,
+    body: bodiless ? null : new Uint8Array(body),
+  })
+  const answered = await fetch(asked, { incoming: request, outgoing: response })
+  // A topic was streamed past Hono, straight to the socket.
+  if (response.headersSent) return
+  const bytes = new Uint8Array(await answered.arrayBuffer())
+  response.writeHead(answered.status, {
+    ...Object.fromEntries(answered.headers),
+    'content-length': bytes.byteLength,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  })
+  response.end(method === 'HEAD' ? undefined : bytes)
+}
+
+/** Stands for an answer that went to the socket already. */
+function streamed(): Response {
+  return new Response(null, { status: 200 })
 }
 
 function answer(error: HttpError): Response {
@@ -222,24 +261,6 @@ function answer(error: HttpError): Response {
     status: error.status,
     headers: error.headers,
   })
-}
-
-function tooLarge(bytesMax: number): HttpError {
-  return new HttpError(
-    413,
-    'body.too-large',
-    `The body is larger than the ${bytesMax} bytes that are taken here.`,
-    'Send a smaller one.',
-  )
-}
-
-/** A body that stands still is cut with its connection; the timer ends with the body. */
-function watchIdleBody(incoming: IncomingMessage, idleMsMax: number): void {
-  if (incoming.complete) return
-  incoming.socket.setTimeout(idleMsMax, () => {
-    if (!incoming.complete) incoming.destroy()
-  })
-  incoming.once('end', () => incoming.socket.setTimeout(0))
 }
 
 /** Whether a path fits a pattern of Hono's: `:id` is one segment, `:name{.+}` the rest. */

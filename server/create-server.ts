@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock, Hub, Log, Topics } from '../core/host.ts'
 import type { Execution, Pipeline } from '../core/pipeline.ts'
+import { BodyAborted } from './body.ts'
 import { createGuard, isLoopbackAddress } from './guard.ts'
 import { HttpError, refuse } from './http-error.ts'
 import type { ServerHub } from './hub.ts'
@@ -66,6 +67,7 @@ export interface ServerParts {
   readonly log: Log
 }
 
+const methodsKnown = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 const silent: Log = { write: () => {} }
 
 /** Builds a server and listens. Throws when the address is taken, or is reachable from outside without a token. */
@@ -96,7 +98,7 @@ class HttpSide implements MillraceServer {
   readonly #perClient = new Map<string, number>()
   #requests = 0
   #spool: Promise<Spool> | null = null
-  #api: Promise<(request: IncomingMessage, response: ServerResponse) => void> | null = null
+  #api: Promise<(request: IncomingMessage, response: ServerResponse) => Promise<void>> | null = null
   #closing: Promise<void> | null = null
 
   constructor(options: ServerOptions, loopback: boolean, token: string | null) {
@@ -169,6 +171,8 @@ class HttpSide implements MillraceServer {
     response.once('close', release)
     this.#route(request, response).catch((thrown: unknown) => {
       if (thrown instanceof HttpError) return refuse(request, response, thrown)
+      // Nobody is left to be told.
+      if (thrown instanceof BodyAborted) return response.destroy()
       this.#log.write('error', `${request.method} ${request.url} failed`, { error: String(thrown) })
       refuse(
         request,
@@ -179,6 +183,8 @@ class HttpSide implements MillraceServer {
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!methodsKnown.has(request.method ?? ''))
+      throw new HttpError(501, 'method.unknown', `This server knows no method ${request.method}.`)
     const url = urlOf(request)
     // Probes come under any name and tell nothing; they are answered to the last.
     if (url.pathname === '/livez') return answerText(request, response, 200, 'ok\n')
@@ -252,7 +258,7 @@ class HttpSide implements MillraceServer {
   }
 
   /** The API and its schemas are loaded when somebody first asks: an idle server stays small. */
-  #openApi(): Promise<(request: IncomingMessage, response: ServerResponse) => void> {
+  #openApi(): Promise<(request: IncomingMessage, response: ServerResponse) => Promise<void>> {
     this.#api ??= import('./api.ts').then((module) =>
       module.createApi({
         limits: this.#limits,

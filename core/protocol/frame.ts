@@ -8,7 +8,9 @@
  * on the way in. In a top-level array `values`, ranges of element i begin at `bases[i]` (0 where there is none): a value is
  * encoded once and then put into the frames of all its readers.
  */
-export type Frame = { readonly kind: string }
+export interface Frame {
+  readonly kind: string
+}
 
 /** A value on its way: JSON text, and the bytes that its placeholders name, one after the other. */
 export interface EncodedValue {
@@ -49,7 +51,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const marker = '$bytes'
 
 /** One frame with all its bytes. Throws UnencodableError. */
-export function encodeFrame(frame: Frame): Uint8Array {
+export function encodeFrame<T extends Frame>(frame: T): Uint8Array {
   const { text, segments, segmentBytes } = encodeValue(frame)
   return assemble(text, [segments], segmentBytes)
 }

@@ -1,0 +1,8 @@
+export type { WireOutcome as Outcome } from '../core/protocol/server-frames.ts'
+export type { Client, ConnectOptions, ExecutionView, Run, RunOptions, Topic } from './client.ts'
+export { connect } from './client.ts'
+export type { ConnectionState } from './connection.ts'
+export { MillraceError } from './errors.ts'
+export type { StreamOptions } from './http.ts'
+export type { Gap, Place, SubscribeOptions, Subscription, SubscriptionState, TopicMessage } from './subscription.ts'
+export type { UploadBody, UploadOptions } from './upload.ts'
