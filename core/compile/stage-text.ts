@@ -45,8 +45,10 @@ export function stageText(plan: Plan, stage: PlannedStage, options: StageTextOpt
 
 /** What is known of the current value at a point of the text. */
 interface Path {
-  /** `v` differs from what the envelope holds. */
+  /** The value is not the one that came in. */
   changed: boolean
+  /** `v` is another object than the one in the envelope. */
+  replaced: boolean
   /** Nobody else holds the value, so fields may be assigned on it. */
   ownsValue: boolean
   readonly ownsEnvelope: boolean
@@ -59,6 +61,8 @@ class StageWriter {
   readonly #env: unknown[] = []
   readonly #counters: { node: number; port: string }[] = []
   readonly #routes = new Map<string, Route>()
+  /** What is known of the value where several ways meet. */
+  readonly #joins = new Map<number, Path>()
 
   constructor(plan: Plan, stage: PlannedStage, options: StageTextOptions) {
     this.#plan = plan
@@ -69,11 +73,7 @@ class StageWriter {
 
   write(): StageText {
     const owns = this.#stage.ownsValues && !this.#options.immutable
-    const body = this.#node(
-      this.#nodeAt(this.#stage.nodes[0] ?? -1),
-      { changed: false, ownsValue: owns, ownsEnvelope: owns },
-      3,
-    )
+    const body = this.#body({ changed: false, replaced: false, ownsValue: owns, ownsEnvelope: owns })
     const { id, version } = this.#plan.workflow
     const constants = this.#env.map((_, index) => `e${index} = env[${index}]`)
     const exits = this.#stage.exits.map((_, index) => `x${index} = exits[${index}]`)
@@ -105,6 +105,25 @@ class StageWriter {
       `}`,
     ]
     return { text: lines.filter((line) => line !== '').join('\n'), env: this.#env, counters: this.#counters }
+  }
+
+  /** The nodes in their order; one that several ways lead to stands after them all, behind a flag that they set. */
+  #body(start: Path): string[] {
+    const [first, ...others] = this.#stage.nodes
+    const lines = this.#node(this.#nodeAt(first ?? -1), start, 3)
+    for (const index of others) {
+      const path = this.#joins.get(index)
+      if (path === undefined) continue
+      lines.push(`      if (j${index}) {`, ...this.#node(this.#nodeAt(index), path, 4), `      }`)
+    }
+    return [...[...this.#joins.keys()].map((index) => `      let j${index} = false`), ...lines]
+  }
+
+  /** Whether more than one way inside the stage leads to a node. */
+  #isJoin(index: number): boolean {
+    let ways = 0
+    for (const route of this.#stage.routes) if (route.next === index) ways += 1
+    return ways > 1
   }
 
   #nodeAt(index: number): PlannedNode {
@@ -147,12 +166,14 @@ class StageWriter {
             lines.push(`${pad}} else {`, ...this.#statements(node, each.otherwise, otherwisePath, depth + 1, true))
           lines.push(`${pad}}`)
           path.changed ||= thenPath.changed || otherwisePath.changed
+          path.replaced ||= thenPath.replaced || otherwisePath.replaced
           path.ownsValue &&= thenPath.ownsValue && otherwisePath.ownsValue
           break
         }
         case 'become':
           lines.push(`${pad}v = ${this.#text(each.value)}`)
           path.changed = true
+          path.replaced = true
           path.ownsValue = each.fresh && !this.#options.immutable
           break
         case 'assign':
@@ -161,6 +182,7 @@ class StageWriter {
         case 'omit':
           lines.push(`${pad}v = ${this.#constant(omitFields)}(v, ${this.#constant(each.keys)})`)
           path.changed = true
+          path.replaced = true
           path.ownsValue = !this.#options.immutable
           break
         case 'emit':
@@ -189,12 +211,14 @@ class StageWriter {
     })
     if (path.ownsValue) {
       // The value may be anything that a source decoded; only an object can take fields.
-      lines.push(`${pad}if (typeof v !== 'object' || v === null || Array.isArray(v)) v = {}`)
+      const fresh = path.replaced ? 'v = {}' : 'm.value = v = {}'
+      lines.push(`${pad}if (typeof v !== 'object' || v === null || Array.isArray(v)) ${fresh}`)
       fields.forEach((field, index) => {
         lines.push(`${pad}v${property(field.key)} = ${names[index]}`)
       })
       path.changed = true
     } else {
+      path.replaced = true
       const entries = fields.map((field, index) => `${JSON.stringify(field.key)}: ${names[index]}`)
       lines.push(`${pad}v = { ...(typeof v === 'object' && !Array.isArray(v) ? v : null), ${entries.join(', ')} }`)
       path.changed = true
@@ -214,9 +238,20 @@ class StageWriter {
     if (tap >= 0) lines.push(`${pad}runtime.tapped(${tap}, m, v)`)
     const route = this.#routes.get(`${node.index}.${port}`)
     if (route === undefined) return lines
+    if (route.next !== null && this.#isJoin(route.next)) {
+      const known = this.#joins.get(route.next)
+      this.#joins.set(route.next, {
+        changed: path.changed || known?.changed === true,
+        replaced: path.replaced || known?.replaced === true,
+        ownsValue: path.ownsValue && known?.ownsValue !== false,
+        ownsEnvelope: path.ownsEnvelope,
+      })
+      return [...lines, `${pad}j${route.next} = true`]
+    }
     if (route.next !== null) return [...lines, ...this.#node(this.#nodeAt(route.next), { ...path }, depth)]
     if (route.exit === null) return lines
     if (!path.changed) lines.push(`${pad}x${route.exit}.push(m)`)
+    else if (path.ownsEnvelope && !path.replaced) lines.push(`${pad}x${route.exit}.push(m)`)
     else if (path.ownsEnvelope) lines.push(`${pad}m.value = v`, `${pad}x${route.exit}.push(m)`)
     else lines.push(`${pad}x${route.exit}.push(${this.#constant(withValue)}(m, v))`)
     return lines

@@ -53,8 +53,8 @@ export interface PlannedEdge {
 
 /**
  * A run of inline nodes that becomes one loop, or one node of another face.
- * A stage is a tree: it forks only where a node chooses between its ports, never by fan-out, so that
- * an error on one path cannot skip another.
+ * A stage forks only where a node chooses between its ports, never by fan-out, so that each message takes one path through it,
+ * ways may join again inside, and an error on one path cannot skip another.
  */
 export interface PlannedStage {
   readonly index: number
@@ -167,7 +167,7 @@ function statementsOf(node: ResolvedNode, position: number): readonly Statement[
   return recordStatements(`n${position}`, node.into, (loop) => face.build(node.config, loop))
 }
 
-/** Gives each node its stage: an inline node joins the one before it when the only way to it is from there. */
+/** Gives each node its stage: an inline node joins the stage before it when all ways to it come from there. */
 function assignStages(
   nodes: readonly ResolvedNode[],
   edges: readonly PlannedEdge[],
@@ -181,19 +181,19 @@ function assignStages(
     const kind = nodes[position]?.definition.face.kind
     return kind === 'inline' || kind === 'call'
   }
+  const passesOn = (edge: PlannedEdge, position: number): boolean =>
+    edge.from < position &&
+    isInline(edge.from) &&
+    edge.fromPort !== 'error' &&
+    emitsMax(statements[edge.from] ?? []) <= 1 &&
+    (outgoing.get(edge.from) ?? []).filter((each) => each.fromPort === edge.fromPort).length === 1
   nodes.forEach((_node, position) => {
-    const only = incoming.get(position)
-    const edge = only?.length === 1 ? only[0] : undefined
+    const before = incoming.get(position) ?? []
+    const [first] = before
+    const stage = first === undefined ? undefined : stageOf[first.from]
     const joins =
-      edge !== undefined &&
-      edge.from < position &&
-      isInline(position) &&
-      isInline(edge.from) &&
-      edge.fromPort !== 'error' &&
-      emitsMax(statements[edge.from] ?? []) <= 1 &&
-      (outgoing.get(edge.from) ?? []).filter((each) => each.fromPort === edge.fromPort).length === 1
-    const before = edge === undefined ? undefined : stageOf[edge.from]
-    stageOf.push(joins && before !== undefined ? before : stages++)
+      stage !== undefined && isInline(position) && before.every((edge) => passesOn(edge, position) && stageOf[edge.from] === stage)
+    stageOf.push(joins ? stage : stages++)
   })
   return stageOf
 }

@@ -27,6 +27,18 @@ export function budgetedMethodOf(name: string): Method {
   return cached(budgetedMethods, name, makeBudgetedMethod)
 }
 
+/**
+ * The list that a callback method is called on, paid for, so that generated code can call JavaScript's own method in place:
+ * its type feedback then belongs to that one expression. Throws a TypeError for anything but a list.
+ */
+export function listReceiverOf(name: string): (receiver: unknown) => readonly unknown[] {
+  return cached(listReceivers, name, (method) => (receiver) => {
+    if (!Array.isArray(receiver)) return wrongReceiver(method, receiver)
+    charge(16 + (receiver.length >> 1))
+    return receiver
+  })
+}
+
 /** The function of that full name. */
 export function functionOf(name: string): Call {
   return cached(plainFunctions, name, makeFunction)
@@ -39,6 +51,7 @@ export function budgetedFunctionOf(name: string): Call {
 
 const plainMethods = new Map<string, Method>()
 const budgetedMethods = new Map<string, Method>()
+const listReceivers = new Map<string, (receiver: unknown) => readonly unknown[]>()
 const plainFunctions = new Map<string, Call>()
 const budgetedFunctions = new Map<string, Call>()
 

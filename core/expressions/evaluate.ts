@@ -3,7 +3,7 @@ import { budgetedFunctionOf, budgetedMethodOf, functionOf, methodOf } from './di
 import { needsFuel } from './facts.ts'
 import { charge, refuel } from './fuel.ts'
 import type { BinaryOperator, ExpressionInput, ExpressionIr, Ir, IrEntry, IrItem, Root, UnaryOperator } from './ir.ts'
-import { isGuardedName } from './names.ts'
+import { forbiddenNames, isGuardedName } from './names.ts'
 import { regexOf } from './regex.ts'
 import * as runtime from './runtime.ts'
 import { callbackSteps, expressionText, isNumeric, isScalar } from './text.ts'
@@ -151,6 +151,7 @@ export class Walk {
     if (object === cut || (ir.optional && (object === null || object === undefined))) return cut
     if (ir.op === 'get') {
       this.watch?.(ir)
+      if (forbiddenNames.has(ir.key)) throw new Error(`the name ${ir.key} is not allowed`)
       const found = runtime.fieldsOf(object)[ir.key]
       return isGuardedName(ir.key) ? runtime.data(found) : found
     }
@@ -184,16 +185,14 @@ export class Walk {
   }
 
   private object(entries: readonly IrEntry[], locals: Locals): unknown {
-    let result: Readonly<Record<string, unknown>> = {}
+    const fields: [string, unknown][] = []
     for (const entry of entries) {
-      if (!('key' in entry)) result = { ...result, ...Object(this.opened(entry.value, locals)) }
-      else {
-        const key = typeof entry.key === 'string' ? entry.key : runtime.entryKey(this.operand(entry.key, locals))
-        if (key === '__proto__') throw new Error('a field cannot be named __proto__')
-        result = { ...result, [key]: this.value(entry.value, locals) }
-      }
+      if ('key' in entry) {
+        const key = runtime.entryKey(typeof entry.key === 'string' ? entry.key : this.operand(entry.key, locals))
+        fields.push([key, this.value(entry.value, locals)])
+      } else for (const field of Object.entries(Object(this.opened(entry.value, locals)))) fields.push(field)
     }
-    return result
+    return Object.fromEntries(fields)
   }
 
   private opened(ir: Ir, locals: Locals): unknown {

@@ -1,7 +1,13 @@
 import type { AnyNode } from 'acorn'
+import type { Complaint } from './complaints.ts'
 
-/** Words for syntax that is not part of the language, and what to write instead. */
-export function refused(node: AnyNode): { readonly what: string; readonly remedy: string } {
+/** The complaint about syntax that is not part of the language. */
+export function refused(node: AnyNode): Complaint {
+  const { what, remedy } = words(node)
+  return { code: 'expression.not-allowed', message: `${what} not allowed in an expression.`, remedy }
+}
+
+function words(node: AnyNode): { readonly what: string; readonly remedy: string } {
   switch (node.type) {
     case 'ArrowFunctionExpression':
       return node.async
@@ -27,7 +33,7 @@ export function refused(node: AnyNode): { readonly what: string; readonly remedy
     case 'UnaryExpression':
       return {
         what: `"${node.operator}" is`,
-        remedy: node.operator === 'void' ? 'Write undefined.' : 'Leave the field out of a new object.',
+        remedy: node.operator === 'void' ? 'Write undefined.' : 'Write a new object without the field.',
       }
     case 'BinaryExpression':
       return { what: `"${node.operator}" is`, remedy: 'Use typeof or Array.isArray(value).' }
@@ -42,6 +48,9 @@ export function refused(node: AnyNode): { readonly what: string; readonly remedy
     case 'Super':
       return { what: '"super" is', remedy: 'Use $json for the value of the message.' }
     default:
-      return { what: `This syntax (${node.type}) is`, remedy: 'Write a simpler expression, or use a Code node.' }
+      return {
+        what: `This syntax (${node.type}) is`,
+        remedy: 'Write a simpler expression, or use a Code node.',
+      }
   }
 }

@@ -83,6 +83,8 @@ export function toText(value: unknown): string {
 
 /** `left + right` of a budgeted evaluation: the result is limited. */
 export function add(left: unknown, right: unknown): unknown {
+  // Numbers first: the sum of two has type feedback of its own then, and needs no check.
+  if (typeof left === 'number' && typeof right === 'number') return left + right
   const sum = plus(left, right)
   if (typeof sum === 'string' && sum.length > limits.producedCharsMax) tooLarge('The text', limits.producedCharsMax)
   return sum

@@ -1,10 +1,10 @@
 import { nowAt, todayAt } from './dates.ts'
-import { budgetedFunctionOf, budgetedMethodOf, functionOf, methodOf } from './dispatch.ts'
+import { budgetedFunctionOf, budgetedMethodOf, functionOf, listReceiverOf, methodOf } from './dispatch.ts'
 import { needsFuel, sizeOf } from './facts.ts'
 import { fuel, outOfFuel } from './fuel.ts'
 import type { BinaryOperator, Ir, IrEntry, IrItem, Root } from './ir.ts'
 import { limits } from './limits.ts'
-import { isGuardedName } from './names.ts'
+import { forbiddenNames, isGuardedName } from './names.ts'
 import { regexOf } from './regex.ts'
 import * as runtime from './runtime.ts'
 
@@ -119,7 +119,10 @@ class Emitter {
         return `(${message}.meta ?? ${this.env(runtime.noMeta)})`
       case 'request':
         return `${this.env(runtime.requestOf)}(${message}.meta)`
-      default:
+      case 'vars':
+      case 'env':
+      case 'execution':
+      case 'workflow':
         return `${batch}.${name}`
     }
   }
@@ -135,11 +138,17 @@ class Emitter {
         return `${wrapped(object)}[${this.literal(ir.key.value)}]`
       return `${this.env(runtime.at)}(${object}, ${this.operand(ir.key)})`
     }
+    if (isInPlace(ir)) {
+      const [callback, ...initial] = ir.args.map((arg) => this.item(arg, runtime.argumentsOf))
+      const args = [callback, ...initial.map((value) => `${this.env(runtime.operand)}(${value})`)]
+      return `${this.env(listReceiverOf(ir.name))}(${object}).${ir.name}(${args.join(', ')})`
+    }
     const method = this.env(this.budgeted ? budgetedMethodOf(ir.name) : methodOf(ir.name))
     return `${method}(${[object, ...this.args(ir.args)].join(', ')})`
   }
 
   private field(key: string): string {
+    if (forbiddenNames.has(key)) throw new Error(`the name ${key} is not allowed`)
     if (/^[A-Za-z_$][\w$]{0,63}$/.test(key)) return `.${key}`
     return `[${this.literal(key)}]`
   }
@@ -236,6 +245,29 @@ class Emitter {
 /** What one run of a callback costs, the same in text and interpreter. */
 export function callbackSteps(body: Ir): number {
   return 12 + 4 * sizeOf(body)
+}
+
+/** Callback methods that are the same as JavaScript's own, once the receiver is a list. */
+const inPlace: ReadonlySet<string> = new Set([
+  'map',
+  'filter',
+  'find',
+  'findIndex',
+  'findLast',
+  'findLastIndex',
+  'some',
+  'every',
+  'reduce',
+])
+
+/** True when the receiver may be checked before the arguments are evaluated, since evaluating them can do nothing. */
+function isInPlace(ir: Extract<Ir, { op: 'method' }>): boolean {
+  const [callback, initial] = ir.args
+  if (!inPlace.has(ir.name) || callback?.op !== 'arrow' || ir.args.length > 2) return false
+  if (initial === undefined || initial.op === 'literal') return true
+  return (
+    (initial.op === 'array' && initial.items.length === 0) || (initial.op === 'object' && initial.entries.length === 0)
+  )
 }
 
 function isShort(value: unknown): value is string | number | boolean | null {

@@ -37,9 +37,9 @@ interface Parent {
   failure: Failure | null
 }
 
-/** One message with the batch that it came in, or a mark that waits for what came before it. */
-interface Waiting {
-  readonly message: Message
+/** Messages of one batch that are written together. */
+interface Part {
+  readonly messages: readonly Message[]
   readonly parent: Parent
 }
 
@@ -56,7 +56,9 @@ class Collector {
   readonly #writer: SinkWriter
   readonly #limits: SinkLimits
   readonly #context: AsyncContext
-  #queue: Waiting[] = []
+  /** What waits to be written, in order; runs of messages, so that a batch that fits is handed on as it came. */
+  #queue: Part[] = []
+  #queued = 0
   #marks: WaitingMark[] = []
   /** Positions at which the writes under way begin. */
   readonly #writes = new Set<number>()
@@ -78,7 +80,8 @@ class Collector {
     if (input.mark !== null && count > 0) input.receipt.retain(1)
     if (count > 0) {
       const parent: Parent = { receipt: input.receipt, scope: input.scope, left: count, failure: null }
-      for (const message of input.messages) this.#queue.push({ message, parent })
+      this.#queue.push({ messages: input.messages, parent })
+      this.#queued += count
     } else if (input.mark === null) input.receipt.settle()
     this.#accepted += count
     if (input.mark !== null) {
@@ -91,7 +94,7 @@ class Collector {
 
   /** Starts writes that are due now, and sets the timer for what may still wait for company. */
   #plan(): void {
-    while (this.#mayWrite() && (this.#urgentUntil > this.#taken || this.#queue.length >= this.#limits.messagesMax))
+    while (this.#mayWrite() && (this.#urgentUntil > this.#taken || this.#queued >= this.#limits.messagesMax))
       this.#startWrite()
     if (!this.#mayWrite()) return
     if (this.#limits.waitMsMax === 0) {
@@ -115,13 +118,13 @@ class Collector {
   }
 
   #startWrite(): void {
-    const taken =
-      this.#queue.length <= this.#limits.messagesMax ? this.#queue : this.#queue.slice(0, this.#limits.messagesMax)
-    this.#queue = taken === this.#queue ? [] : this.#queue.slice(this.#limits.messagesMax)
+    const taken = this.#take()
+    const count = taken.reduce((sum, part) => sum + part.messages.length, 0)
     const position = this.#taken
-    this.#taken += taken.length
+    this.#taken += count
+    this.#queued -= count
     this.#writes.add(position)
-    if (this.#queue.length === 0) {
+    if (this.#queued === 0) {
       this.#cancelTimer?.()
       this.#cancelTimer = null
     }
@@ -132,27 +135,52 @@ class Collector {
     })
   }
 
+  /** Takes the first parts, up to the largest write; the last one is cut where it is too long. */
+  #take(): readonly Part[] {
+    const taken: Part[] = []
+    let room = this.#limits.messagesMax
+    let whole = 0
+    for (; whole < this.#queue.length; whole++) {
+      const part = this.#queue[whole]
+      if (part === undefined || part.messages.length > room) break
+      taken.push(part)
+      room -= part.messages.length
+    }
+    const next = this.#queue[whole]
+    this.#queue = whole === this.#queue.length ? [] : this.#queue.slice(whole)
+    if (next !== undefined && room > 0) {
+      taken.push({ messages: next.messages.slice(0, room), parent: next.parent })
+      this.#queue[0] = { messages: next.messages.slice(room), parent: next.parent }
+    }
+    return taken
+  }
+
   /** Writes all of `taken`, retrying those that may still succeed, and ends every one of them. */
-  async #write(taken: readonly Waiting[]): Promise<void> {
+  async #write(taken: readonly Part[]): Promise<void> {
     const { onError, clock } = this.#context
     let open = taken
     for (let attempt = 0; open.length > 0; attempt++) {
       const failures = await this.#writeOnce(open)
-      const again: Waiting[] = []
-      open.forEach((each, index) => {
-        const failure = failures.get(index)
-        if (failure === undefined) this.#end(each.parent, null)
-        else if (this.#context.signal.aborted || each.parent.scope.signal.aborted) this.#end(each.parent, failure)
-        else if (onError.kind === 'retry' && failure.retriable && attempt < onError.attemptsMax) again.push(each)
-        else this.#giveUp(each, failure)
-      })
+      if (failures.size === 0) {
+        for (const part of open) this.#end(part.parent, part.messages.length, null)
+        return
+      }
+      const again: Part[] = []
+      let index = 0
+      for (const { parent, messages } of open)
+        for (const message of messages) {
+          const failure = failures.get(index++)
+          if (failure === undefined) this.#end(parent, 1, null)
+          else if (this.#context.signal.aborted || parent.scope.signal.aborted) this.#end(parent, 1, failure)
+          else if (onError.kind === 'retry' && failure.retriable && attempt < onError.attemptsMax) again.push({ messages: [message], parent })
+          else this.#giveUp(message, parent, failure)
+        }
       open = again
-      if (open.length > 0 && onError.kind === 'retry')
-        await wait(clock, backoff(onError, attempt), [this.#context.signal])
+      if (open.length > 0 && onError.kind === 'retry') await wait(clock, backoff(onError, attempt), [this.#context.signal])
     }
   }
 
-  async #writeOnce(open: readonly Waiting[]): Promise<ReadonlyMap<number, Failure>> {
+  async #writeOnce(open: readonly Part[]): Promise<ReadonlyMap<number, Failure>> {
     const scope = open[0]?.parent.scope
     const single = scope !== undefined && open.every((each) => each.parent.scope === scope)
     const outer = single ? [this.#context.signal, scope.signal] : [this.#context.signal]
@@ -164,39 +192,36 @@ class Collector {
     )
     try {
       deadline.signal.throwIfAborted()
-      const messages = open.map((each) => each.message)
+      const only = open.length === 1 ? open[0]?.messages : undefined
+      const messages = only ?? open.flatMap((part) => part.messages)
       const failed = await deadline.race(this.#writer.write(messages, deadline.signal))
       return new Map(failed.map((each) => [each.index, each.failure]))
     } catch (thrown) {
       const failure = failureOf(thrown, this.#context.node)
-      return new Map(open.map((_, index) => [index, failure]))
+      const count = open.reduce((sum, part) => sum + part.messages.length, 0)
+      return new Map(Array.from({ length: count }, (_, index) => [index, failure]))
     } finally {
       deadline.clear()
     }
   }
 
-  #giveUp(each: Waiting, failure: Failure): void {
-    if (this.#context.onError.kind === 'stop') {
-      this.#context.stop(failure, each.parent.scope)
-      this.#end(each.parent, failure)
+  #giveUp(message: Message, parent: Parent, failure: Failure): void {
+    const { onError } = this.#context
+    if (onError.kind === 'stop') {
+      this.#context.stop(failure, parent.scope)
+      this.#end(parent, 1, failure)
       return
     }
-    if (this.#context.onError.kind !== 'drop') {
-      each.parent.receipt.retain(1)
-      this.error.next(
-        batch(
-          [withValue(each.message, { error: failure, value: each.message.value })],
-          each.parent.receipt,
-          each.parent.scope,
-        ),
-      )
+    if (onError.kind !== 'drop') {
+      parent.receipt.retain(1)
+      this.error.next(batch([withValue(message, { error: failure, value: message.value })], parent.receipt, parent.scope))
     }
-    this.#end(each.parent, null)
+    this.#end(parent, 1, null)
   }
 
-  #end(parent: Parent, failure: Failure | null): void {
+  #end(parent: Parent, count: number, failure: Failure | null): void {
     if (failure !== null) parent.failure ??= failure
-    parent.left -= 1
+    parent.left -= count
     if (parent.left > 0) return
     if (parent.failure === null) parent.receipt.settle()
     else parent.receipt.fail(parent.failure)
