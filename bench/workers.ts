@@ -21,16 +21,13 @@ export async function benchWorkers(): Promise<BenchRow[]> {
   const undo = keepToOneCore()
   try {
     return [
-    await compare('thread: warm call', await ourPool('thread'), await piscinaPool(), small, 1.5),
-    await compare('process: warm call', await ourPool('process'), await bareIpc('json'), small, 2),
-    await compare(
-      'process: warm call with 50 KB of bytes',
-      await ourPool('process'),
-      await bareIpc('advanced'),
-      picture,
-      2,
-    ),
-  ]
+      await compare('thread: warm call', await ourPool('thread'), await piscinaPool(), small, 1.5),
+      await compare('process: warm call', await ourPool('process'), await bareIpc('json'), small, 2),
+      await compare('process: warm call with 50 KB', await ourPool('process'), await bareIpc('advanced'), picture, 2),
+    ]
+  } finally {
+    undo()
+  }
 }
 
 interface Contender {
