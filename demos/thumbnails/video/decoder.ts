@@ -4,9 +4,15 @@ import { createRequire } from 'node:module'
 import { delimiter, join } from 'node:path'
 import { NodeError } from '../../../core/flow/failure.ts'
 
-export type Decoder =
-  | { readonly kind: 'ffmpeg'; readonly executable: string; readonly version: string; readonly label: string }
-  | { readonly kind: 'in-process'; readonly label: 'in-process' }
+export type Decoder = FfmpegDecoder | { readonly kind: 'in-process'; readonly label: 'in-process' }
+
+export interface FfmpegDecoder {
+  readonly kind: 'ffmpeg'
+  readonly executable: string
+  readonly version: string
+  /** `ffmpeg 5.1.9`: what may be shown; the path may not. */
+  readonly label: string
+}
 
 export const inProcess: Decoder = { kind: 'in-process', label: 'in-process' }
 
@@ -109,4 +115,11 @@ function versionOf(executable: string): Promise<string | null> {
       resolve(error === null && version !== undefined ? version : null)
     })
   })
+}
+
+/** Options that let each picture keep its own time, in milliseconds. ffmpeg 5.1 renamed the first; 4 has only the old name. */
+export function ownTimes(decoder: FfmpegDecoder): readonly string[] {
+  const [major = 0, minor = 0] = decoder.version.split('.').map(Number)
+  const old = major > 0 && (major < 5 || (major === 5 && minor < 1))
+  return [old ? '-vsync' : '-fps_mode', 'passthrough', '-enc_time_base', '1:1000']
 }

@@ -2,14 +2,13 @@ import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { NodeError } from '../../../core/flow/failure.ts'
+import { withinMs } from './within.ts'
 
 export interface FfmpegRun {
   readonly stdout: AsyncIterable<Uint8Array>
   readonly stdin: Writable
   /** The last lines that ffmpeg wrote about what it did, at most 16 KB. */
   stderrTail(): string
-  /** Resolves when stderr matches, or when ffmpeg has closed it; never later than ffmpeg's end. */
-  stderrShows(pattern: RegExp): Promise<void>
   /** Exit code when the process is over; null when a signal ended it. */
   readonly exited: Promise<number | null>
   /** Ends the process if it still runs: politely, then by force. Resolves when it is gone. Idempotent. */
@@ -41,13 +40,8 @@ export function startFfmpeg(
   child.stderr.on('error', () => undefined)
 
   let tail = ''
-  const watchers = new Set<() => void>()
-  const wakeWatchers = () => {
-    for (const wake of watchers) wake()
-  }
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     tail = (tail + text).slice(-stderrBytesMax)
-    wakeWatchers()
   })
 
   let failedToStart: Error | null = null
@@ -58,13 +52,11 @@ export function startFfmpeg(
         failedToStart = error
         over = true
         resolve(null)
-        wakeWatchers()
       }
     })
     child.once('close', (code) => {
       over = true
       resolve(code)
-      wakeWatchers()
     })
   })
 
@@ -103,16 +95,6 @@ export function startFfmpeg(
     stdout: read(),
     stdin: child.stdin,
     stderrTail: () => tail,
-    stderrShows: (pattern) =>
-      new Promise((resolve) => {
-        const look = () => {
-          if (!over && !pattern.test(tail)) return
-          watchers.delete(look)
-          resolve()
-        }
-        watchers.add(look)
-        look()
-      }),
     exited,
     stop,
   }
@@ -126,18 +108,6 @@ async function* chunksOf(stream: Readable): AsyncGenerator<Uint8Array, void, und
   } catch (thrown) {
     // A stream that we destroyed ourselves in order to stop ffmpeg ends early on purpose.
     if (!stream.destroyed) throw thrown
-  }
-}
-
-async function withinMs<T>(promise: Promise<T>, limitMs: number): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), limitMs)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 
@@ -155,4 +125,15 @@ function cannotStart(error: Error): NodeError {
     'ffmpeg could not be started. Set FFMPEG_PATH to a working ffmpeg, or MILLRACE_DECODER=in-process.',
     { cause: error },
   )
+}
+
+/** The last thing that ffmpeg said, without the address of its object, and without a path. */
+export function lastLine(words: string): string {
+  const line =
+    words
+      .trim()
+      .split(/[\r\n]+/)
+      .at(-1) ?? ''
+  const plain = line.replace(/^\[[^\]]*\]\s*/, '').replace(/(?:file:)?(?:[A-Za-z]:)?(?:[\\/][^\\/:]+)+:?\s*/g, '')
+  return plain.slice(0, 200).trim() || 'it gave no reason'
 }

@@ -5,6 +5,17 @@ export interface PlannedFrame {
   readonly time: number
 }
 
+/** Sides of a thumbnail in pixels. */
+export interface Size {
+  readonly width: number
+  readonly height: number
+}
+
+/** What became of a planned frame: its picture, or why there is none. */
+export type Picture =
+  | { readonly frame: PlannedFrame; readonly jpeg: Uint8Array }
+  | { readonly frame: PlannedFrame; readonly reason: 'undecodable' | 'cut-off' }
+
 /** A first row has between half and all of this many thumbnails. */
 const coarseCountMax = 16
 

@@ -22,6 +22,8 @@ export async function* splitSmjpeg(chunks: AsyncIterable<Uint8Array>): AsyncGene
   const waiting: Uint8Array[] = []
   let waitingBytes = 0
   for await (const chunk of chunks) {
+    // Read on to the end, so that ffmpeg can leave in its own way and its exit code means something.
+    if (part === 'over') continue
     waiting.push(chunk)
     waitingBytes += chunk.length
     // Chunks are joined only when they complete something, so that a large picture is copied once and not per chunk.
@@ -38,7 +40,6 @@ export async function* splitSmjpeg(chunks: AsyncIterable<Uint8Array>): AsyncGene
       at = step.next
       if (step.picture !== undefined) yield step.picture
     }
-    if (part === 'over') return
     waiting.length = 0
     waiting.push(bytes.subarray(at))
     waitingBytes = bytes.length - at
