@@ -58,8 +58,8 @@ function isExpressionFunction(value: unknown): value is (input: ExpressionInput)
 const cut = Symbol('cut')
 type Locals = ReadonlyMap<string, unknown>
 
-/** Told which piece of IR is about to do something that may throw. */
-export type Watcher = (ir: Ir) => void
+/** Told which field, item or method is about to be read of which value, before that can throw. */
+export type Watcher = (ir: Ir, object: unknown) => void
 
 /** One evaluation. */
 export class Walk {
@@ -150,22 +150,22 @@ export class Walk {
     const object = this.value(ir.object, locals)
     if (object === cut || (ir.optional && (object === null || object === undefined))) return cut
     if (ir.op === 'get') {
-      this.watch?.(ir)
+      this.watch?.(ir, object)
       if (forbiddenNames.has(ir.key)) throw new Error(`the name ${ir.key} is not allowed`)
       const found = runtime.fieldsOf(object)[ir.key]
       return isGuardedName(ir.key) ? runtime.data(found) : found
     }
     if (ir.op === 'at') {
       if (ir.key.op === 'literal' && typeof ir.key.value === 'number') {
-        this.watch?.(ir)
+        this.watch?.(ir, object)
         return runtime.fieldsOf(object)[ir.key.value]
       }
       const key = this.operand(ir.key, locals)
-      this.watch?.(ir)
+      this.watch?.(ir, object)
       return runtime.at(object, key)
     }
     const args = this.items(ir.args, runtime.argumentsOf, locals)
-    this.watch?.(ir)
+    this.watch?.(ir, object)
     return (this.budgeted ? budgetedMethodOf(ir.name) : methodOf(ir.name))(object, ...args)
   }
 

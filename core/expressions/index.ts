@@ -1,4 +1,6 @@
+export { describeIr } from './describe.ts'
 export { compileExpression, evaluate } from './evaluate.ts'
+export { explainFailure } from './explain.ts'
 export type {
   BatchInput,
   BinaryOperator,

@@ -11,7 +11,7 @@ export type Ir =
   | { readonly op: 'literal'; readonly value: string | number | boolean | null }
   | { readonly op: 'undefined' }
   | { readonly op: 'root'; readonly name: Root }
-  /** An arrow function's parameter, or a local that a node's loop declared. */
+  /** An arrow function's parameter (its name ends with `#` and a number, and is unique), or a local that a loop declared. */
   | { readonly op: 'local'; readonly name: string }
   /** `env[index]` of the stage: constants that do not belong into text. Only made by the planner. */
   | { readonly op: 'constant'; readonly value: unknown }
@@ -43,29 +43,21 @@ export type Ir =
 
 export type IrItem = Ir | { readonly op: 'spread'; readonly value: Ir }
 export type IrEntry = { readonly key: string | Ir; readonly value: Ir } | { readonly op: 'spread'; readonly value: Ir }
-export type UnaryOperator = '!' | '-' | '+' | '~' | 'typeof'
-export type BinaryOperator =
-  | '+'
-  | '-'
-  | '*'
-  | '/'
-  | '%'
-  | '**'
-  | '=='
-  | '!='
-  | '==='
-  | '!=='
-  | '<'
-  | '<='
-  | '>'
-  | '>='
-  | '&'
-  | '|'
-  | '^'
-  | '<<'
-  | '>>'
-  | '>>>'
-  | 'in'
+export const unaryOperators = ['!', '-', '+', '~', 'typeof'] as const
+export const binaryOperators = [
+  ...(['==', '!=', '===', '!==', '<', '<=', '>', '>=', 'in'] as const),
+  ...(['+', '-', '*', '/', '%', '**', '&', '|', '^', '<<', '>>', '>>>'] as const),
+] as const
+export type UnaryOperator = (typeof unaryOperators)[number]
+export type BinaryOperator = (typeof binaryOperators)[number]
+
+export function isUnaryOperator(text: string): text is UnaryOperator {
+  return unaryOperators.some((operator) => operator === text)
+}
+
+export function isBinaryOperator(text: string): text is BinaryOperator {
+  return binaryOperators.some((operator) => operator === text)
+}
 
 /** A checked expression with what is known about it. */
 export interface ExpressionIr {
@@ -75,7 +67,7 @@ export interface ExpressionIr {
   readonly source: string
   /** Roots that it reads, sorted. Tell when it can be evaluated: env and workflow at start, vars and now per batch, else per message. */
   readonly roots: readonly Root[]
-  /** Names under `$env` and `$vars` that it reads, sorted. */
+  /** Names under `$env` and `$vars` that it reads, sorted. `*` among `varNames`: names that are known only when it runs. */
   readonly envNames: readonly string[]
   readonly varNames: readonly string[]
   /** True for a plain path such as `$json.a.b[0]`: a route, no call, cannot loop. */

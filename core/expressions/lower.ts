@@ -24,7 +24,8 @@ import {
   upstreamComplaint,
   wrongArguments,
 } from './complaints.ts'
-import type { BinaryOperator, ExpressionScope, Ir, IrEntry, IrItem, Root, UnaryOperator } from './ir.ts'
+import type { ExpressionScope, Ir, IrEntry, IrItem, Root } from './ir.ts'
+import { isBinaryOperator, isUnaryOperator } from './ir.ts'
 import { limits } from './limits.ts'
 import type { FunctionSpec, MethodSpec } from './methods.ts'
 import { callbackFunctions, constants, functionByName, methodByName, namespaces } from './methods.ts'
@@ -91,12 +92,12 @@ export class Lowering {
         return this.expression(node.expression)
       case 'UnaryExpression': {
         const { operator } = node
-        if (!isUnary(operator)) return this.complain(node, refused(node))
+        if (!isUnaryOperator(operator)) return this.complain(node, refused(node))
         return { op: 'unary', operator, value: this.expression(node.argument) }
       }
       case 'BinaryExpression': {
         const { operator, left } = node
-        if (!isBinary(operator) || left.type === 'PrivateIdentifier') return this.complain(node, refused(node))
+        if (!isBinaryOperator(operator) || left.type === 'PrivateIdentifier') return this.complain(node, refused(node))
         return { op: 'binary', operator, left: this.expression(left), right: this.expression(node.right) }
       }
       case 'LogicalExpression': {
@@ -342,19 +343,6 @@ function staticKey(node: MemberExpression): string | null {
   if (property.type === 'TemplateLiteral' && property.expressions.length === 0)
     return property.quasis[0]?.value.cooked ?? null
   return property.type === 'Literal' ? writtenKey(property) : null
-}
-
-const unaryOperators: ReadonlySet<string> = new Set<UnaryOperator>(['!', '-', '+', '~', 'typeof'])
-const comparisons = ['==', '!=', '===', '!==', '<', '<=', '>', '>=', 'in'] as const
-const arithmetic = ['+', '-', '*', '/', '%', '**', '&', '|', '^', '<<', '>>', '>>>'] as const
-const binaryOperators: ReadonlySet<string> = new Set<BinaryOperator>([...comparisons, ...arithmetic])
-
-function isUnary(operator: string): operator is UnaryOperator {
-  return unaryOperators.has(operator)
-}
-
-function isBinary(operator: string): operator is BinaryOperator {
-  return binaryOperators.has(operator)
 }
 
 function isSpread(node: Expression | SpreadElement): node is SpreadElement {

@@ -3,6 +3,7 @@ import { budgetedFunctionOf, budgetedMethodOf, functionOf, listReceiverOf, metho
 import { needsFuel, sizeOf } from './facts.ts'
 import { fuel, outOfFuel } from './fuel.ts'
 import type { BinaryOperator, Ir, IrEntry, IrItem, Root } from './ir.ts'
+import { isBinaryOperator, isUnaryOperator } from './ir.ts'
 import { limits } from './limits.ts'
 import { forbiddenNames, isGuardedName } from './names.ts'
 import { regexOf } from './regex.ts'
@@ -68,6 +69,7 @@ class Emitter {
       case 'call':
         return this.call(ir.name, ir.args)
       case 'unary':
+        if (!isUnaryOperator(ir.operator)) throw new Error(`the operator ${ir.operator} is not allowed`)
         return `(${ir.operator} ${ir.operator === '!' || ir.operator === 'typeof' ? this.emit(ir.value) : this.operand(ir.value)})`
       case 'binary':
         return this.binary(ir.operator, ir.left, ir.right)
@@ -184,6 +186,7 @@ class Emitter {
   }
 
   private binary(operator: BinaryOperator, left: Ir, right: Ir): string {
+    if (!isBinaryOperator(operator)) throw new Error(`the operator ${operator} is not allowed`)
     if (operator === 'in') return `${this.env(runtime.has)}(${this.operand(left)}, ${this.emit(right)})`
     if (operator === '+' && this.budgeted && !(isNumeric(left) && isNumeric(right)))
       return `${this.env(runtime.add)}(${this.operand(left)}, ${this.operand(right)})`
