@@ -38,7 +38,8 @@ export async function compare(comparison: Comparison): Promise<BenchRow> {
     peerName: comparison.peerName,
     ratio,
     goal: comparison.goal ?? 0,
-    holds: comparison.holds === undefined ? comparison.goal !== null && ratio <= comparison.goal : comparison.holds(mine),
+    holds:
+      comparison.holds === undefined ? comparison.goal !== null && ratio <= comparison.goal : comparison.holds(mine),
     unit: comparison.unit,
     runs: { count: rounds, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
   }

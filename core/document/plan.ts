@@ -192,7 +192,9 @@ function assignStages(
     const [first] = before
     const stage = first === undefined ? undefined : stageOf[first.from]
     const joins =
-      stage !== undefined && isInline(position) && before.every((edge) => passesOn(edge, position) && stageOf[edge.from] === stage)
+      stage !== undefined &&
+      isInline(position) &&
+      before.every((edge) => passesOn(edge, position) && stageOf[edge.from] === stage)
     stageOf.push(joins ? stage : stages++)
   })
   return stageOf

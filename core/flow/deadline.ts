@@ -39,6 +39,30 @@ export class Deadline {
     })
   }
 
+  /** Runs work and calls one of the two, once: as soon as it is done, or as soon as the deadline is cut. Clears itself. */
+  watch<T>(work: () => Promise<T>, done: (value: T) => void, failed: (thrown: unknown) => void): void {
+    let over = false
+    const once =
+      <V>(callback: (value: V) => void) =>
+      (value: V): void => {
+        if (over) return
+        over = true
+        this.clear()
+        callback(value)
+      }
+    const fail = once(failed)
+    if (this.signal.aborted) {
+      fail(this.signal.reason)
+      return
+    }
+    this.#reject = fail
+    try {
+      work().then(once(done), fail)
+    } catch (thrown) {
+      fail(thrown)
+    }
+  }
+
   clear(): void {
     this.#cancel()
     for (const signal of this.#outer) signal.removeEventListener('abort', this.#stop)

@@ -1,6 +1,6 @@
 import type { Observable } from 'rxjs'
 import { Subject } from 'rxjs'
-import type { SinkLimits, SinkWriter } from '../define.ts'
+import type { SinkLimits, SinkWriter, WriteFailure } from '../define.ts'
 import type { AsyncContext } from './async-map.ts'
 import { backoff } from './async-map.ts'
 import type { Batch, Mark } from './batch.ts'
@@ -37,6 +37,9 @@ interface Parent {
   failure: Failure | null
 }
 
+/** Where a sink waits for nothing but the end of the turn, a batch of this many is written at once. */
+const companyMax = 64
+
 /** Messages of one batch that are written together. */
 interface Part {
   readonly messages: readonly Message[]
@@ -56,6 +59,8 @@ class Collector {
   readonly #writer: SinkWriter
   readonly #limits: SinkLimits
   readonly #context: AsyncContext
+  /** Messages that need not wait for company. */
+  readonly #enough: number
   /** What waits to be written, in order; runs of messages, so that a batch that fits is handed on as it came. */
   #queue: Part[] = []
   #queued = 0
@@ -73,6 +78,7 @@ class Collector {
     this.#writer = writer
     this.#limits = limits
     this.#context = context
+    this.#enough = limits.waitMsMax === 0 ? Math.min(limits.messagesMax, companyMax) : limits.messagesMax
   }
 
   accept(input: Batch): void {
@@ -94,8 +100,7 @@ class Collector {
 
   /** Starts writes that are due now, and sets the timer for what may still wait for company. */
   #plan(): void {
-    while (this.#mayWrite() && (this.#urgentUntil > this.#taken || this.#queued >= this.#limits.messagesMax))
-      this.#startWrite()
+    while (this.#mayWrite() && (this.#urgentUntil > this.#taken || this.#queued >= this.#enough)) this.#startWrite()
     if (!this.#mayWrite()) return
     if (this.#limits.waitMsMax === 0) {
       if (this.#flushPlanned) return
@@ -128,11 +133,7 @@ class Collector {
       this.#cancelTimer?.()
       this.#cancelTimer = null
     }
-    void this.#write(taken).then(() => {
-      this.#writes.delete(position)
-      this.#passMarks()
-      this.#plan()
-    })
+    this.#write(taken, position, 0)
   }
 
   /** Takes the first parts, up to the largest write; the last one is cut where it is too long. */
@@ -155,54 +156,55 @@ class Collector {
     return taken
   }
 
-  /** Writes all of `taken`, retrying those that may still succeed, and ends every one of them. */
-  async #write(taken: readonly Part[]): Promise<void> {
-    const { onError, clock } = this.#context
-    let open = taken
-    for (let attempt = 0; open.length > 0; attempt++) {
-      const failures = await this.#writeOnce(open)
-      if (failures.size === 0) {
-        for (const part of open) this.#end(part.parent, part.messages.length, null)
-        return
-      }
-      const again: Part[] = []
+  /** Starts one attempt to write. Callbacks in place of awaits: each hop would let the source run further ahead. */
+  #write(open: readonly Part[], position: number, attempt: number): void {
+    const { clock, node, signal } = this.#context
+    const scope = open[0]?.parent.scope
+    const single = scope !== undefined && open.every((each) => each.parent.scope === scope)
+    const outer = single ? [signal, scope.signal] : [signal]
+    const deadline = new Deadline(clock, this.#limits.timeoutMs, `writing to ${node}`, outer)
+    const only = open.length === 1 ? open[0]?.messages : undefined
+    const messages = only ?? open.flatMap((part) => part.messages)
+    deadline.watch(
+      () => this.#writer.write(messages, deadline.signal),
+      (failed) => this.#written(open, position, attempt, failed),
+      (thrown) => {
+        const failure = failureOf(thrown, node)
+        this.#written(
+          open,
+          position,
+          attempt,
+          messages.map((_, index) => ({ index, failure })),
+        )
+      },
+    )
+  }
+
+  /** Ends what was written, and tries again what may still succeed. */
+  #written(open: readonly Part[], position: number, attempt: number, failed: readonly WriteFailure[]): void {
+    const { clock, onError, signal } = this.#context
+    const again: Part[] = []
+    if (failed.length === 0) for (const part of open) this.#end(part.parent, part.messages.length, null)
+    else {
+      const failures = new Map(failed.map((each) => [each.index, each.failure]))
       let index = 0
       for (const { parent, messages } of open)
         for (const message of messages) {
           const failure = failures.get(index++)
           if (failure === undefined) this.#end(parent, 1, null)
-          else if (this.#context.signal.aborted || parent.scope.signal.aborted) this.#end(parent, 1, failure)
-          else if (onError.kind === 'retry' && failure.retriable && attempt < onError.attemptsMax) again.push({ messages: [message], parent })
+          else if (signal.aborted || parent.scope.signal.aborted) this.#end(parent, 1, failure)
+          else if (onError.kind === 'retry' && failure.retriable && attempt < onError.attemptsMax)
+            again.push({ messages: [message], parent })
           else this.#giveUp(message, parent, failure)
         }
-      open = again
-      if (open.length > 0 && onError.kind === 'retry') await wait(clock, backoff(onError, attempt), [this.#context.signal])
     }
-  }
-
-  async #writeOnce(open: readonly Part[]): Promise<ReadonlyMap<number, Failure>> {
-    const scope = open[0]?.parent.scope
-    const single = scope !== undefined && open.every((each) => each.parent.scope === scope)
-    const outer = single ? [this.#context.signal, scope.signal] : [this.#context.signal]
-    const deadline = new Deadline(
-      this.#context.clock,
-      this.#limits.timeoutMs,
-      `writing to ${this.#context.node}`,
-      outer,
-    )
-    try {
-      deadline.signal.throwIfAborted()
-      const only = open.length === 1 ? open[0]?.messages : undefined
-      const messages = only ?? open.flatMap((part) => part.messages)
-      const failed = await deadline.race(this.#writer.write(messages, deadline.signal))
-      return new Map(failed.map((each) => [each.index, each.failure]))
-    } catch (thrown) {
-      const failure = failureOf(thrown, this.#context.node)
-      const count = open.reduce((sum, part) => sum + part.messages.length, 0)
-      return new Map(Array.from({ length: count }, (_, index) => [index, failure]))
-    } finally {
-      deadline.clear()
+    if (again.length > 0 && onError.kind === 'retry') {
+      void wait(clock, backoff(onError, attempt), [signal]).then(() => this.#write(again, position, attempt + 1))
+      return
     }
+    this.#writes.delete(position)
+    this.#passMarks()
+    this.#plan()
   }
 
   #giveUp(message: Message, parent: Parent, failure: Failure): void {
@@ -214,7 +216,9 @@ class Collector {
     }
     if (onError.kind !== 'drop') {
       parent.receipt.retain(1)
-      this.error.next(batch([withValue(message, { error: failure, value: message.value })], parent.receipt, parent.scope))
+      this.error.next(
+        batch([withValue(message, { error: failure, value: message.value })], parent.receipt, parent.scope),
+      )
     }
     this.#end(parent, 1, null)
   }
