@@ -10,7 +10,7 @@ import type { PoolFrame } from './frames.ts'
  */
 export interface Backend {
   readonly name: string
-  /** Starts one runner. Never throws: what goes wrong is told to `events.ended`. */
+  /** Starts one runner. Throws when nothing was started; what goes wrong later is told to `events.ended`. */
   boot(order: BootOrder, events: RunnerEvents): RunnerHandle
 }
 

@@ -26,7 +26,7 @@ export class Deadlines {
     }
     // One tick more, because the present one has begun already.
     const ticks = Math.ceil((performance.now() - this.#tickedAt + delayMs) / tickMs) + 1
-    const deadline = { slot: (this.#tick + ticks) % slotCount, rounds: Math.floor(ticks / slotCount), callback }
+    const deadline = { slot: (this.#tick + ticks) % slotCount, rounds: Math.floor((ticks - 1) / slotCount), callback }
     this.#slots[deadline.slot]!.add(deadline)
     this.#count += 1
     return deadline
@@ -48,14 +48,18 @@ export class Deadlines {
     while (this.#timer !== null && this.#tickedAt + tickMs <= now) {
       this.#tickedAt += tickMs
       this.#tick = (this.#tick + 1) % slotCount
-      for (const deadline of this.#slots[this.#tick]!) {
-        if (deadline.rounds > 0) {
-          deadline.rounds -= 1
-        } else {
-          this.#slots[this.#tick]!.delete(deadline)
-          this.#removed()
-          deadline.callback()
-        }
+      this.#strike(this.#slots[this.#tick]!)
+    }
+  }
+
+  /** Callbacks may set and cancel what they like: those set now are not looked at, those cancelled are not called. */
+  #strike(slot: Set<Deadline>): void {
+    for (const deadline of [...slot]) {
+      if (deadline.rounds > 0) {
+        deadline.rounds -= 1
+      } else if (slot.delete(deadline)) {
+        this.#removed()
+        deadline.callback()
       }
     }
   }

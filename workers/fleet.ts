@@ -1,4 +1,4 @@
-import { NodeError } from '../core/flow/failure.ts'
+import { failureOf, NodeError } from '../core/flow/failure.ts'
 import type { Backend, BootOrder, RunnerHandle } from './backend.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import type { RunnerFrame } from './frames.ts'
@@ -49,11 +49,14 @@ export interface FleetEvents {
   room(): void
   /** A runner died under its tasks. `blamed` says whether the death counts against the task. */
   lost(job: Job, cause: string, blamed: boolean): void
+  died(runner: string, cause: string): void
   /** No runner comes up. */
   bootFailed(error: NodeError): void
 }
 
 const endMsMax = 2000
+/** A runner that is not gone so long after it was killed stays where it is: in the operating system's hands. */
+const goneMsMax = 5000
 const backoffMsMin = 100
 const backoffMsMax = 5000
 /** Failed boots in a row after which waiting tasks are told. */
@@ -179,6 +182,7 @@ export class Fleet {
     return new Promise((resolve) => {
       this.#empty.push(resolve)
       this.#checkEmpty()
+      this.#deadlines.after(goneMsMax, resolve)
     })
   }
 
@@ -190,12 +194,20 @@ export class Fleet {
     const { backend, order, name, bootMsMax } = this.#options
     this.#booted += 1
     const id = `${name}-${this.#booted}`
+    const events = {
+      frame: (data: unknown) => this.#onFrame(link, data),
+      ended: (cause: string) => this.#onEnded(link, cause),
+    }
+    let handle: RunnerHandle
+    try {
+      handle = backend.boot({ ...order, runner: id, backend: backend.name }, events)
+    } catch (thrown) {
+      this.#onBootFailed(failureOf(thrown, null).message)
+      return
+    }
     const link: RunnerLink = {
       id,
-      handle: backend.boot(
-        { ...order, runner: id, backend: backend.name },
-        { frame: (data) => this.#onFrame(link, data), ended: (cause) => this.#onEnded(link, cause) },
-      ),
+      handle,
       active: new Map(),
       children: new Set(),
       state: 'booting',
@@ -224,7 +236,7 @@ export class Fleet {
         this.#onReady(link)
         break
       case 'unready':
-        this.#bootError = new NodeError(frame[1].code, frame[1].message)
+        // It would fail again: nobody waits for that.
         this.#bootFailures = bootFailuresMax
         this.kill(link, frame[1].message, null)
         break
@@ -262,7 +274,10 @@ export class Fleet {
     this.links.delete(link)
     this.#deadlines.cancel(link.limit)
     const why = link.sentence?.cause ?? cause
-    if (link.state !== 'ending' || link.sentence !== null) this.#died += 1
+    if (link.state !== 'ending' || link.sentence !== null) {
+      this.#died += 1
+      this.#events.died(link.id, why)
+    }
     if (!link.wasReady && !this.#closing) this.#onBootFailed(why)
     // One that dies idle would be replaced at once, and the next one perhaps dies as well.
     else if (link.state === 'ready' && link.active.size === 0) this.#bootAgainAt = performance.now() + backoffMsMin
@@ -280,7 +295,7 @@ export class Fleet {
     const backoffMs = Math.min(backoffMsMax, backoffMsMin * 2 ** (this.#bootFailures - 1))
     this.#bootAgainAt = performance.now() + backoffMs
     if (this.#bootFailures < bootFailuresMax) return
-    this.#bootError ??= new NodeError('worker.boot-failed', `The pool "${this.#options.name}" gets no runner: ${why}`, {
+    this.#bootError = new NodeError('worker.boot-failed', `The pool "${this.#options.name}" gets no runner: ${why}`, {
       retriable: true,
     })
     this.#events.bootFailed(this.#bootError)

@@ -56,9 +56,11 @@ export function readRunnerFrame(data: unknown): RunnerFrame | null {
     case 'refused':
     case 'full':
     case 'stopped':
+      return [kind, id]
     case 'own':
     case 'disown':
-      return [kind, id]
+      // 0 would mean our own group, and 1 is nobody's child.
+      return id > 1 ? [kind, id] : null
     case 'value':
       return isCount(third) ? ['value', id, third, fourth] : null
     case 'done':

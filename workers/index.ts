@@ -1,7 +1,7 @@
 export type { Backend, BootOrder, RunnerEvents, RunnerHandle } from './backend.ts'
 export type { FlameTaskOptions } from './job.ts'
-export type { FlameOptions, FlamePool, PoolStats } from './pool.ts'
 export { flame } from './pool.ts'
+export type { FlameOptions, FlamePool, PoolStats } from './pool-options.ts'
 export type { PoolsOptions } from './pools.ts'
 export { createPools } from './pools.ts'
 export type { Task, TaskContext, TaskDefinitionOptions, TaskFunction } from './task.ts'

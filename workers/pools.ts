@@ -1,6 +1,6 @@
 import type { Pool, PoolOptions, Pools } from '../core/host.ts'
-import type { FlameOptions, FlamePool } from './pool.ts'
 import { flame } from './pool.ts'
+import type { FlameOptions, FlamePool } from './pool-options.ts'
 
 /** What all pools of a host have in common: where tasks are defined, and limits that a document does not set. */
 export type PoolsOptions = Omit<FlameOptions, keyof PoolOptions>

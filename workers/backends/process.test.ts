@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { flame } from '../pool.ts'
-import { all, describeBackend, isAlive, iterate, tasks, until } from './conformance.ts'
+import { describeBackend, tasks } from './conformance.ts'
+import { all, isAlive, iterate, until } from './conformance-waiting.ts'
 
 describe('the process backend', () => {
   describeBackend({ backend: 'process', isolated: true })

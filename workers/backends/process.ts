@@ -44,7 +44,8 @@ class ProcessRunner implements RunnerHandle {
     const tail = keepTail(this.#child.stderr)
     this.#child.on('error', (error) => this.#end(`it does not start: ${error.message}`))
     this.#child.on('exit', (code, signal) => this.#end(this.#cause ?? causeOf(code, signal, tail())))
-    const socket = this.#child.stdio[3]
+    // Where there are no descriptors left, there is no stdio, and the error event follows.
+    const socket = this.#child.stdio?.[3]
     this.#socket = socket instanceof Socket ? socket : null
     this.#channel =
       this.#socket === null
