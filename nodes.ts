@@ -1,5 +1,7 @@
 import { generate } from './connectors/generate/index.ts'
 import { manual } from './connectors/manual/index.ts'
+import { topicPublish } from './connectors/topic/index.ts'
+import { respond, webhook } from './connectors/webhook/index.ts'
 import { createCatalogue } from './core/catalogue.ts'
 import { aggregate } from './operators/aggregate/index.ts'
 import { call } from './operators/call/index.ts'
@@ -34,7 +36,10 @@ const types = {
   Generate: generate,
   Manual: manual,
   Set: set,
+  Respond: respond,
   Split: split,
+  TopicPublish: topicPublish,
+  Webhook: webhook,
   Switch: switchNode,
 } as const
 

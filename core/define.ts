@@ -124,8 +124,15 @@ export interface SinkLimits {
 }
 
 export interface SinkWriter {
-  /** Writes all; answers those that failed for good or for now. An empty answer: all are durable. A throw: none is. */
-  write(messages: readonly Message[], signal: AbortSignal): Promise<readonly WriteFailure[]>
+  /**
+   * Writes all; answers those that failed for good or for now. An empty answer: all are durable. A throw: none is.
+   * `scopeOf` tells the execution of a message, which expressions are read with.
+   */
+  write(
+    messages: readonly Message[],
+    signal: AbortSignal,
+    scopeOf: (index: number) => Scope,
+  ): Promise<readonly WriteFailure[]>
   /** Called once, after the last write. */
   close(): Promise<void>
 }

@@ -99,7 +99,7 @@ export interface HubRoute {
   readonly methods: readonly string[]
   /** `/orders/:id`; parameters arrive in `request.params`. */
   readonly path: string
-  /** How the body is handed over. `file` spools it to a temporary file that the reply's end removes. */
+  /** How the body is handed over. `file` spools it to a temporary file that the answer's end removes, unless it is kept. */
   readonly body: 'json' | 'text' | 'bytes' | 'file' | 'none'
   readonly bodyBytesMax: number
 }
@@ -115,6 +115,8 @@ export interface HubRequest {
   readonly body: unknown
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal
+  /** Keeps the spooled file of a `file` body beyond the answer; calling what it answers removes the file. */
+  keepFile(): () => void
 }
 
 export interface UploadedFile {

@@ -120,7 +120,11 @@ async function serve(
   options: HubOptions,
 ): Promise<void> {
   try {
-    const body = await takeBody(request, response, target.route, reply, options)
+    const { body, remove } = await takeBody(request, response, target.route, options)
+    let kept = false
+    reply.onEnd(() => {
+      if (!kept) remove()
+    })
     if (reply.signal.aborted) return
     target.handler(
       {
@@ -132,6 +136,10 @@ async function serve(
         headers: plainHeaders(request),
         body,
         signal: reply.signal,
+        keepFile: () => {
+          kept = true
+          return remove
+        },
       },
       reply,
     )
@@ -149,9 +157,8 @@ async function takeBody(
   request: IncomingMessage,
   response: ServerResponse,
   route: HubRoute,
-  reply: ServerReply,
   options: HubOptions,
-): Promise<unknown> {
+): Promise<{ readonly body: unknown; readonly remove: () => void }> {
   const limits = { bytesMax: route.bodyBytesMax, idleMsMax: options.limits.bodyIdleMsMax }
   const type = (request.headers['content-type'] ?? '').toLowerCase()
   if (type.startsWith('multipart/'))
@@ -165,11 +172,11 @@ async function takeBody(
     case 'none':
       if (hasBody(request))
         await readBody(request, response, { ...limits, bytesMax: Math.min(limits.bytesMax, 64 * 1024) })
-      return null
+      return { body: null, remove: nothing }
     case 'bytes':
-      return new Uint8Array(await readBody(request, response, limits))
+      return { body: new Uint8Array(await readBody(request, response, limits)), remove: nothing }
     case 'text':
-      return decodeText(await readBody(request, response, limits))
+      return { body: decodeText(await readBody(request, response, limits)), remove: nothing }
     case 'json':
       if (
         type !== '' &&
@@ -182,20 +189,20 @@ async function takeBody(
           `This takes JSON, not ${type.slice(0, 80)}.`,
           'Send the header Content-Type: application/json.',
         )
-      return parseJson(decodeText(await readBody(request, response, limits)))
+      return { body: parseJson(decodeText(await readBody(request, response, limits))), remove: nothing }
     case 'file': {
       const file = await (await options.spool()).receive(request, response, limits)
-      reply.onEnd(
-        () =>
-          void file
-            .remove()
-            .catch((thrown) => options.log.write('warn', 'A temporary file stayed', { error: String(thrown) })),
-      )
+      const remove = (): void =>
+        void file
+          .remove()
+          .catch((thrown) => options.log.write('warn', 'A temporary file stayed', { error: String(thrown) }))
       const { path, name, mime, sizeBytes } = file
-      return { path, name, mime, sizeBytes }
+      return { body: { path, name, mime, sizeBytes }, remove }
     }
   }
 }
+
+function nothing(): void {}
 
 function decodeText(bytes: Buffer): string {
   try {

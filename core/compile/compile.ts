@@ -100,7 +100,9 @@ class Wiring {
             config,
             context,
           )(inputs)
-          .forEach((output, index) => this.#leave(stage, first, first.outputs[index] ?? 'error', output))
+          .forEach((output, index) => {
+            this.#leave(stage, first, first.outputs[index] ?? 'error', output)
+          })
         return
       }
       case 'event-trigger':

@@ -15,7 +15,7 @@ export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
     signal: engine.signal,
     into: node.into,
     reader: <T>(expression: Expression<T>) => readerOf(expression, engine),
-    value: <T>(expression: Expression<T>) => valueOf(expression, engine),
+    value: <T>(expression: Expression<T>) => startValue(expression, engine),
     result: (original, value) => withValue(original, combine(original.value, value, node)),
     state: (make) => {
       const slot = engine.stateSlot()
@@ -40,7 +40,7 @@ function readerOf<T>(expression: Expression<T>, engine: Engine): (message: Messa
     read({ json: message.value, key: message.key, meta: message.meta, batch: engine.batchInput(scope) }) as T
 }
 
-function valueOf<T>(expression: Expression<T>, engine: Engine): T {
+function startValue<T>(expression: Expression<T>, engine: Engine): T {
   if (expression.ir === null) return expression.constant as T
   const scope = new Scope(0, 0, null)
   return evaluate(expression.ir.ir, { json: undefined, key: null, meta: null, batch: engine.batchInput(scope) }) as T

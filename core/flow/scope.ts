@@ -54,6 +54,6 @@ export class Scope {
 export interface ScopeOwner {
   /** The execution's textual id; derived, not stored. */
   executionId(scope: Scope): string
-  /** Something inside threw where nothing may throw, or asked the execution to stop: it fails and is cut. */
+  /** Something inside threw where nothing may throw: the execution fails and is cut. The code `execution.stopped` stops it. */
   broke(scope: Scope, failure: Failure): void
 }

@@ -166,7 +166,7 @@ class Collector {
     const only = open.length === 1 ? open[0]?.messages : undefined
     const messages = only ?? open.flatMap((part) => part.messages)
     deadline.watch(
-      () => this.#writer.write(messages, deadline.signal),
+      () => this.#writer.write(messages, deadline.signal, (index) => scopeAt(open, index)),
       (failed) => this.#written(open, position, attempt, failed),
       (thrown) => {
         const failure = failureOf(thrown, node)
@@ -248,4 +248,14 @@ class Collector {
     for (const begin of this.#writes) if (begin < position) return false
     return true
   }
+}
+
+/** The execution of the message at an index over several parts. */
+function scopeAt(open: readonly Part[], index: number): Scope {
+  let at = index
+  for (const part of open) {
+    if (at < part.messages.length) return part.parent.scope
+    at -= part.messages.length
+  }
+  throw new RangeError(`there is no message ${index} in this write`)
 }

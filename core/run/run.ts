@@ -123,7 +123,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   broke(_scope: Scope, failure: Failure): void {
     if (this.over) return
     this.#failure ??= failure
-    this.#cut('failed')
+    this.#cut(failure.code === 'execution.stopped' ? 'stopped' : 'failed')
   }
 
   async stop(limitMs: number = this.engine.plan.settings.stopMsMax): Promise<Outcome> {

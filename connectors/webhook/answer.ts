@@ -1,0 +1,70 @@
+import type { Failure } from '../../core/flow/failure.ts'
+import { NodeError } from '../../core/flow/failure.ts'
+import type { HubReply, HubRequest } from '../../core/host.ts'
+
+/** The answer that a request still waits for. It travels in the message's meta; a `respond` node finds it there. */
+export class Answer {
+  /** The caller asked not to wait, and has its 202: nothing more can be said to it. */
+  readonly later: boolean
+  readonly #request: HubRequest
+  readonly #reply: HubReply
+  #streaming: 'ndjson' | 'sse' | null = null
+
+  constructor(request: HubRequest, reply: HubReply, later: boolean) {
+    this.#request = request
+    this.#reply = reply
+    this.later = later
+  }
+
+  /** 202 with the execution's id, so that the caller can follow it. */
+  accept(execution: string): void {
+    this.#reply.send(202, { execution }, { 'preference-applied': 'respond-async' })
+  }
+
+  /** Answers whole. Throws a NodeError when the answer was given before. */
+  send(status: number, body: unknown, headers: Readonly<Record<string, string>>): void {
+    if (this.later) return
+    if (this.#reply.answered) throw new NodeError('respond.answered', 'the request has been answered before')
+    this.#reply.send(status, body, headers)
+  }
+
+  /** Sends one piece of a streamed answer, beginning it if need be; resolves when the caller's socket took it. */
+  async write(
+    status: number,
+    format: 'ndjson' | 'sse' | 'auto',
+    value: unknown,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    if (this.later) return
+    if (this.#streaming === null) {
+      if (this.#reply.answered) throw new NodeError('respond.answered', 'the request has been answered before')
+      this.#streaming =
+        format === 'auto'
+          ? /\btext\/event-stream\b/.test(this.#request.headers.accept ?? '')
+            ? 'sse'
+            : 'ndjson'
+          : format
+      this.#reply.begin(status, this.#streaming, headers)
+    }
+    await this.#reply.write(value)
+  }
+
+  /** The execution is over: ends a stream, or says what became of a request that nobody answered. */
+  finish(failure: Failure | null): void {
+    if (this.#streaming !== null) {
+      if (failure === null) return this.#reply.end()
+      // A stream that breaks off must not look like one that ended.
+      void this.#reply.write({ error: { code: failure.code, message: failure.message } }, 'error').then(
+        () => this.#reply.end(),
+        () => this.#reply.end(),
+      )
+      return
+    }
+    if (this.#reply.answered) return
+    if (failure === null) this.#reply.send(204, '')
+    else
+      this.#reply.send(failure.code === 'execution.stopped' ? 503 : 500, {
+        error: { code: failure.code, message: failure.message },
+      })
+  }
+}

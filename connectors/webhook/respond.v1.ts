@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import { define, expression } from '../../core/define.ts'
+import { NodeError } from '../../core/flow/failure.ts'
+import { Answer } from './answer.ts'
+
+/** The answer to a webhook. */
+export const respondV1 = define({
+  name: 'respond',
+  version: 1,
+  summary: 'Answers the HTTP request that started the execution, whole or as a stream of values.',
+  notes:
+    'In a streamed answer each message is one line (NDJSON) or one event (SSE); bytes in it become base64. `auto` streams SSE to callers that accept it and NDJSON to others. ' +
+    'A slow caller slows the flow; one that went away ends the execution. To a caller that asked not to wait nothing is said.',
+  inputs: ['in'],
+  outputs: ['out'],
+  config: z.strictObject({
+    mode: z.enum(['whole', 'ndjson', 'sse', 'auto']).default('whole').describe('One answer, or a stream.'),
+    status: z.int().min(200).max(599).default(200),
+    headers: z.record(z.string().max(100), z.string().max(2_000)).default({}).describe('Further headers.'),
+    body: expression(z.json())
+      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
+      .describe('What is sent; the value when left out.'),
+    timeoutMs: z
+      .int()
+      .min(100)
+      .max(3_600_000)
+      .default(60_000)
+      .describe('How long the caller may take to read one piece.'),
+  }),
+  examples: [
+    { title: 'Answer with a field', config: { body: '{{ { id: $json.id } }}' }, input: [{ id: 7 }], output: null },
+    { title: 'Stream every value as a line', config: { mode: 'ndjson' }, input: [{ n: 1 }, { n: 2 }], output: null },
+  ],
+  face: {
+    kind: 'async',
+    // Each caller's pieces are begun in order; callers do not wait for each other.
+    limits: (config) => ({ concurrency: 100_000, order: 'input', timeoutMs: config.timeoutMs }),
+    make: (config, context) => {
+      const whole = config.body.ir === null && config.body.constant === null
+      const read = context.reader(config.body)
+      return async (message, _signal, scope) => {
+        const answer = message.meta?.answer
+        if (!(answer instanceof Answer))
+          throw new NodeError(
+            'respond.no-request',
+            'there is no request to answer: the message did not come from a webhook with `respond: node`',
+          )
+        const body = whole ? message.value : read(message, scope)
+        if (config.mode === 'whole') answer.send(config.status, body, config.headers)
+        else await answer.write(config.status, config.mode, body, config.headers)
+        return message
+      }
+    },
+  },
+})
