@@ -28,7 +28,7 @@ export function createHost(options: HostOptions): Host {
   return {
     clock: systemClock,
     random: Math.random,
-    id: () => randomBytes(6).toString('base64url'),
+    id: () => randomBytes(6).toString('hex'),
     env,
     vars: () => options.vars,
     log: options.log,

@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Document } from '../core/document/document.ts'
+import { parse } from '../core/document/parse.ts'
+import type { Plan } from '../core/document/plan.ts'
+import { plan } from '../core/document/plan.ts'
+import type { Problem, Result } from '../core/problem.ts'
+import { problem } from '../core/problem.ts'
+import { catalogue } from '../nodes.ts'
+
+/** A document file as the CLI works with it. */
+export interface Loaded {
+  readonly path: string
+  readonly document: Document
+  readonly plan: Plan
+  readonly warnings: readonly Problem[]
+}
+
+/** Reads, parses and plans a document file; sub-workflows are found relative to it. All problems at once. */
+export function load(path: string): Result<Loaded> {
+  const document = readDocument(path)
+  if (!document.ok) return document
+  const planned = plan(document.value, catalogue, { id: document.value.name, workflows: (name) => childOf(path, name) })
+  if (!planned.ok) return planned
+  return {
+    ok: true,
+    value: { path, document: document.value, plan: planned.value, warnings: planned.warnings },
+    warnings: planned.warnings,
+  }
+}
+
+/** Reads and parses a document file. */
+export function readDocument(path: string): Result<Document> {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (thrown) {
+    const code = thrown instanceof Error && 'code' in thrown ? thrown.code : ''
+    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : 'it cannot be read'
+    return {
+      ok: false,
+      problems: [
+        problem('document.unreadable', {}, `${path}: ${why}`, 'Give the path of a workflow document (YAML or JSON).'),
+      ],
+    }
+  }
+  return parse(text)
+}
+
+function childOf(parent: string, name: string): Document | null {
+  const document = readDocument(resolve(dirname(parent), name))
+  return document.ok ? document.value : null
+}

@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { compile } from '../../core/compile/compile.ts'
+import { parse } from '../../core/document/parse.ts'
+import { plan } from '../../core/document/plan.ts'
+import { formatProblem } from '../../core/problem.ts'
+import { catalogue } from '../../nodes.ts'
+import { createServer } from '../../server/create-server.ts'
+import { createHost } from '../../server/host.ts'
+import { createLog } from '../../server/log.ts'
+import { sdkPages } from '../../server/sdk-pages.ts'
+import { createPools } from '../../workers/pools.ts'
+import { resolveDecoder } from './video/decoder.ts'
+
+export interface RunningDemo {
+  readonly url: string
+  /** Which decoder makes the thumbnails, for people: `ffmpeg 5.1.9`. */
+  readonly decoder: string
+  close(): Promise<void>
+}
+
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
+
+/** Starts the thumbnails demo: a server with the page, the workflow and a pool of worker processes. */
+export async function startDemo(options: { readonly port: number }): Promise<RunningDemo> {
+  const log = createLog('warn')
+  const decoder = await resolveDecoder(process.env)
+  const server = await createServer({
+    port: options.port,
+    log,
+    pages: [{ path: '/', directory: here('page') }, ...sdkPages],
+  })
+  const pools = createPools({ tasks: [new URL('./video/task.ts', import.meta.url)] })
+  const host = createHost({
+    allowEnv: [],
+    environment: {},
+    vars: {},
+    folders: [],
+    log,
+    deadLetter: async (letters) => {
+      for (const letter of letters)
+        log.write('warn', letter.failure.message, { code: letter.failure.code, node: letter.failure.node })
+    },
+    pools,
+    hub: server.hub,
+    topics: server.topics,
+  })
+  const document = parse(readFileSync(here('workflow.yaml'), 'utf8'))
+  if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
+  const planned = plan(document.value, catalogue, { id: 'thumbnails', version: '1' })
+  if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
+  await server.deploy('thumbnails', compile(planned.value, catalogue, host))
+  return {
+    url: server.url,
+    decoder: decoder.label,
+    async close() {
+      await server.close()
+      await pools.close()
+    },
+  }
+}
