@@ -19,12 +19,12 @@ export interface Sniffed {
  */
 export async function sniff(path: string): Promise<Sniffed> {
   const file = await open(path).catch((cause: unknown) => {
-    const text =
-      'The video file cannot be opened on the machine that runs this task. Check that it is still there and may be read.'
-    throw new NodeError('video.unreadable', text, { cause })
+    throw unreadable(cause)
   })
   try {
-    const { size } = await file.stat()
+    const stats = await file.stat()
+    if (!stats.isFile()) throw unreadable(null)
+    const { size } = stats
     if (size === 0)
       throw new NodeError(
         'video.empty',
@@ -83,6 +83,14 @@ const signatures: readonly Signature[] = [
 
 /** Boxes with which MP4 and MOV files begin in practice. */
 const mp4Boxes = new Set(['ftyp', 'moov', 'mdat', 'free', 'skip', 'wide', 'pnot', 'styp', 'sidx', 'moof'])
+
+function unreadable(cause: unknown): NodeError {
+  return new NodeError(
+    'video.unreadable',
+    'The video file cannot be opened on the machine that runs this task. Check that it is still there, is a file and may be read.',
+    { cause },
+  )
+}
 
 function notAVideo(head: Buffer): NodeError {
   const text = head.toString('latin1').trimStart().toLowerCase()

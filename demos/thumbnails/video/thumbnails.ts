@@ -1,5 +1,5 @@
 import { NodeError } from '../../../core/flow/failure.ts'
-import type { Decoder } from './decoder.ts'
+import type { Decoder, DecoderEnv } from './decoder.ts'
 import { resolveDecoder } from './decoder.ts'
 import { openDirect } from './direct.ts'
 import { decodeFed } from './fed.ts'
@@ -24,10 +24,11 @@ import { thumbnailsInput } from './values.ts'
 export async function* thumbnails(
   input: ThumbnailsInput,
   context: ThumbnailsContext,
+  env: DecoderEnv = process.env,
 ): AsyncGenerator<ThumbnailsOutput, void, undefined> {
   const startedMs = performance.now()
   const request = parse(input)
-  const [decoder, sniffed] = await Promise.all([resolveDecoder(process.env), sniff(request.path)])
+  const [decoder, sniffed] = await Promise.all([resolveDecoder(env), sniff(request.path)])
   const source = await openSource(request.path, { transportStreams: decoder.kind === 'in-process' })
   context.signal.throwIfAborted()
   const job: Job = { request, decoder, sniffed, context, elapsedMs: () => Math.round(performance.now() - startedMs) }
