@@ -134,8 +134,7 @@ export class Fleet {
       })
       return
     }
-    // After a failure one runner has to show that boots work again.
-    for (let n = this.#bootFailures > 0 ? Math.min(1, allowed) : allowed; n > 0; n--) this.#boot()
+    for (let n = allowed; n > 0; n--) this.#boot()
   }
 
   take(link: RunnerLink, job: Job): void {

@@ -48,6 +48,13 @@ export function describeDeaths(pool: (options?: Partial<FlameOptions>) => FlameP
       expect(await neighbour).toEqual(expect.any(Number))
     })
 
+    test('a value that is not the next one ends the runner: the reader never sees a gap', async () => {
+      const one = pool({ resumesMax: 0 })
+      await expect(all(one.stream('out-of-order', null))).rejects.toMatchObject({
+        message: expect.stringContaining('order'),
+      })
+    })
+
     test('a task that blocks its thread is ended all the same', async () => {
       const one = pool({ stopMsMax: 30 })
       await expect(one.call('block', null, { timeoutMs: 500 })).rejects.toMatchObject({ code: 'worker.timeout' })

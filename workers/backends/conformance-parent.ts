@@ -7,6 +7,8 @@ const pid = () => pool.stats().runners[0]?.pid
 
 if (task === 'block') {
   await pool.call('block', null, { onLog: () => console.log(pid()) })
+} else if (task === 'note-when-aborted') {
+  await pool.call(task, process.argv[3], { onLog: () => console.log(pid()) })
 } else if (task === 'child') {
   for await (const child of pool.stream('child', null, { window: 1 })) {
     console.log(`${pid()}\n${child}`)

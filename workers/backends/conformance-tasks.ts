@@ -33,6 +33,21 @@ defineTask<number>('progress', async (n, { progress, log }) => {
   return n
 })
 
+/** Says two things close after one another, and then works on. */
+defineTask<string>('progress-and-wait', async (path, { progress }) => {
+  progress(0.1)
+  progress(0.2, 'half of half')
+  while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5))
+})
+
+/** Puts something away, which takes a while, when it is aborted. */
+defineTask<string>('note-when-aborted', async (path, { signal, log }) => {
+  log('info', 'waiting')
+  await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  writeFileSync(path, 'put away')
+})
+
 /** Works until it is aborted, and then stops as it should. */
 defineTask('wait', async (_, { signal, log }) => {
   log('info', 'waiting')
@@ -93,6 +108,14 @@ defineTask('die', async () => die())
 defineTask('garbage', async () => {
   if (parentPort !== null) parentPort.postMessage('garbage')
   else writeFileSync(3, Buffer.from([5, 0, 0, 0, 0xc1, 0xc1, 0xc1, 0xc1, 0xc1]))
+  await new Promise(() => undefined)
+})
+
+/** Sends value 99 of the pool's first task, where value 1 is due. */
+defineTask('out-of-order', async () => {
+  const frame = Buffer.concat([Buffer.from([0x94, 0xa5]), Buffer.from('value'), Buffer.from([1, 99, 0xc0])])
+  if (parentPort !== null) parentPort.postMessage(['value', 1, 99, null])
+  else writeFileSync(3, Buffer.concat([Buffer.from([frame.length, 0, 0, 0]), frame]))
   await new Promise(() => undefined)
 })
 

@@ -1,6 +1,9 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { flame } from '../pool.ts'
@@ -18,10 +21,10 @@ describe('the process backend', () => {
 
   /** A parent of its own, with one runner at work on a task; answers the runner's pid. */
   async function startParent(
-    task: string,
+    ...task: string[]
   ): Promise<{ readonly parent: ChildProcess; readonly lines: AsyncIterator<string> }> {
     const main = fileURLToPath(new URL('./conformance-parent.ts', import.meta.url))
-    const parent = spawn(process.execPath, [main, task], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const parent = spawn(process.execPath, [main, ...task], { stdio: ['ignore', 'pipe', 'inherit'] })
     parents.push(parent)
     return { parent, lines: linesOf(parent) }
   }
@@ -59,7 +62,8 @@ describe('the process backend', () => {
     const { value: child } = await reader.next()
     process.kill(pool.stats().runners[0]?.pid ?? 0, 'SIGKILL')
     await until(() => !isAlive(child))
-    await expect(reader.next()).rejects.toMatchObject({
+    // A value or two may have been on their way.
+    await expect(all({ [Symbol.asyncIterator]: () => reader })).rejects.toMatchObject({
       code: 'worker.runner-died',
       message: expect.stringContaining('SIGKILL'),
     })
@@ -79,6 +83,17 @@ describe('the process backend', () => {
       await until(() => !isAlive(child), 500)
     })
   }
+
+  test('when the parent goes, tasks have a moment to put things away', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'millrace-orphan-'))
+    const path = join(folder, 'note')
+    const { parent, lines } = await startParent('note-when-aborted', path)
+    const { value: pid } = await lines.next()
+    parent.kill('SIGKILL')
+    await until(() => existsSync(path))
+    await until(() => !isAlive(pid), 2500)
+    rmSync(folder, { recursive: true })
+  })
 
   test('a parent that is done ends by itself, and its idle runners with it', async () => {
     const { parent, lines } = await startParent('echo')
