@@ -19,7 +19,7 @@ it('the SDK for a browser is small and needs nothing that a browser does not hav
     })
     const code = await readFile(join(folder, 'sdk.js'))
     expect(gzipSync(code).byteLength).toBeLessThanOrEqual(gzippedBytesMax)
-    expect(code.toString()).not.toMatch(/\bimport\b|\brequire\(|[`'\"]node:|\bprocess\.|\bBuffer\b/)
+    expect(code.toString()).not.toMatch(/\bimport\b|\brequire\(|[`'"]node:|\bprocess\.|\bBuffer\b/)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

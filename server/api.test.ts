@@ -185,6 +185,20 @@ describe('the API', () => {
     await expect(createServer({ host: '0.0.0.0', port: 0 })).rejects.toThrow(/set an API token/)
   })
 
+  it('says which port is taken', async () => {
+    await expect(createServer({ port: server.port })).rejects.toThrow(`Port ${server.port} on 127.0.0.1 is taken`)
+  })
+
+  it('deploys under ids that can stand in an address, and the same id again in place of the old one', async () => {
+    await expect(server.deploy('a b', testWorkflow(server).pipeline)).rejects.toMatchObject({ code: 'workflow.bad-id' })
+    await server.deploy('publisher', testWorkflow(server, 'second').pipeline)
+    expect((await call('GET', '/api/workflows')).body).toMatchObject({
+      workflows: [{ id: 'publisher', name: 'second' }],
+    })
+    await server.undeploy('publisher')
+    expect((await call('GET', '/api/workflows')).body).toStrictEqual({ workflows: [] })
+  })
+
   it('tells a configured origin that it may call, and answers its preflight', async () => {
     await restart({ origins: ['https://console.example'] })
     const headers = { origin: 'https://console.example' }

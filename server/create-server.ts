@@ -18,7 +18,7 @@ import { prometheusText } from './prometheus.ts'
 import type { Realtime } from './realtime.ts'
 import { createRealtime } from './realtime.ts'
 import type { Spool } from './spool.ts'
-import { createSpool } from './spool.ts'
+import { createSpool, removeStaleSpools } from './spool.ts'
 import { systemClock } from './system-clock.ts'
 import type { TopicLimits, TopicStore } from './topics.ts'
 import { createTopics } from './topics.ts'
@@ -51,7 +51,10 @@ export interface MillraceServer {
   readonly topics: Topics & Pick<TopicStore, 'end'>
   readonly url: string
   readonly port: number
-  /** Shows the workflow in the API and opens its triggers; replaces the one with the same id. Answers its stream execution, if any. */
+  /**
+   * Shows the workflow in the API and opens its triggers; replaces the one with the same id. Answers its stream execution, if
+   * any. Rejects with a NodeError `workflow.bad-id` for an id that cannot stand in an address, and when a trigger does not open.
+   */
   deploy(id: string, pipeline: Pipeline): Promise<Execution | null>
   undeploy(id: string): Promise<void>
   /** Takes no more, drains executions, ends streams, closes sockets; cuts what is left at the limit. Idempotent. */
@@ -78,7 +81,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Millrac
   if (!loopback && token === null)
     throw new Error(`Listening on ${host} lets other machines in: set an API token, or listen on 127.0.0.1.`)
   const server = new HttpSide(options, loopback, token)
-  await server.listen(host, options.port ?? 4600)
+  try {
+    await server.listen(host, options.port ?? 4600)
+  } catch (thrown) {
+    await server.close()
+    throw thrown
+  }
   return server
 }
 
@@ -141,9 +149,9 @@ class HttpSide implements MillraceServer {
 
   async listen(host: string, port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      this.#http.once('error', reject)
+      this.#http.once('error', (error) => reject(listenError(error, host, port)))
       this.#http.listen(port, host, () => {
-        this.#http.off('error', reject)
+        this.#http.removeAllListeners('error')
         resolve()
       })
     })
@@ -151,6 +159,10 @@ class HttpSide implements MillraceServer {
     this.port = typeof address === 'object' && address !== null ? address.port : port
     const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
     this.url = `http://${shown.includes(':') ? `[${shown}]` : shown}:${this.port}`
+    // What a killed server left behind is removed now and not with the first upload, when the disk may be full of it.
+    removeStaleSpools(this.#temporaryDirectory).catch((thrown: unknown) =>
+      this.#log.write('warn', 'Old uploads could not be removed', { error: String(thrown) }),
+    )
   }
 
   deploy(id: string, pipeline: Pipeline): Promise<Execution | null> {
@@ -307,6 +319,19 @@ class HttpSide implements MillraceServer {
     this.#realtime.terminate()
     if (this.#spool !== null) await (await this.#spool).close()
   }
+}
+
+function listenError(error: Error, host: string, port: number): Error {
+  const code = 'code' in error ? error.code : ''
+  if (code === 'EADDRINUSE')
+    return new Error(`Port ${port} on ${host} is taken by another program: stop that one, or choose another port.`, {
+      cause: error,
+    })
+  if (code === 'EADDRNOTAVAIL')
+    return new Error(`${host} is no address of this machine: listen on another one.`, { cause: error })
+  if (code === 'EACCES')
+    return new Error(`Port ${port} may not be opened by this user: choose one above 1023.`, { cause: error })
+  return error
 }
 
 function urlOf(request: IncomingMessage): URL {

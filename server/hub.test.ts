@@ -259,10 +259,10 @@ describe('an upload', () => {
       await writeFile(join(folder, `millrace-spool-${name}`, 'owner.json'), JSON.stringify(owner))
       await writeFile(join(folder, `millrace-spool-${name}`, 'left'), 'x')
     }
-    route(upload, (_request, reply) => reply.send(200, 'ok'))
-    await fetch(`${server.url}/up`, { method: 'POST', body: 'x' })
-    const left = (await readdir(folder)).filter((name) => /dead|alive|elsewhere/.test(name)).sort()
-    expect(left).toStrictEqual(['millrace-spool-alive', 'millrace-spool-elsewhere'])
+    await restart({})
+    const left = async (): Promise<readonly string[]> => (await readdir(folder)).sort()
+    await until(async () => !(await left()).includes('millrace-spool-dead'))
+    expect(await left()).toStrictEqual(['millrace-spool-alive', 'millrace-spool-elsewhere'])
   })
 })
 

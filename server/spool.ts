@@ -26,10 +26,9 @@ export interface SpooledFile extends UploadedFile {
 const prefix = 'millrace-spool-'
 const ownerFile = 'owner.json'
 
-/** Makes the folder (mode 0700) and removes those of servers of this machine that are no more. */
+/** Makes the folder (mode 0700). */
 export async function createSpool(bytesMax: number, parent: string = tmpdir()): Promise<Spool> {
   await mkdir(parent, { recursive: true })
-  await removeStale(parent)
   const directory = await mkdtemp(join(parent, prefix))
   await writeFile(join(directory, ownerFile), JSON.stringify({ pid: process.pid, host: hostname() }), { mode: 0o600 })
   return new SpoolFolder(directory, bytesMax)
@@ -80,8 +79,9 @@ class SpoolFolder implements Spool {
   }
 }
 
-async function removeStale(parent: string): Promise<void> {
-  for (const entry of await readdir(parent)) {
+/** Removes the folders of servers of this machine that are no more. */
+export async function removeStaleSpools(parent: string = tmpdir()): Promise<void> {
+  for (const entry of await readdir(parent).catch(() => [])) {
     if (!entry.startsWith(prefix)) continue
     const folder = join(parent, entry)
     if (await isStale(folder)) await rm(folder, { recursive: true, force: true }).catch(() => {})

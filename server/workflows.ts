@@ -1,3 +1,4 @@
+import { NodeError } from '../core/flow/failure.ts'
 import { message } from '../core/flow/message.ts'
 import type { Clock, Log } from '../core/host.ts'
 import type { Execution, Outcome, Pipeline } from '../core/pipeline.ts'
@@ -80,6 +81,11 @@ class Registry implements Workflows {
   }
 
   async deploy(id: string, pipeline: Pipeline): Promise<Execution | null> {
+    if (!/^[A-Za-z0-9._~-]{1,100}$/.test(id))
+      throw new NodeError(
+        'workflow.bad-id',
+        `A workflow cannot be deployed as ${JSON.stringify(id)}: use letters, digits and . _ ~ -`,
+      )
     // The old version goes first: both would claim the same routes.
     await this.undeploy(id)
     const watching = pipeline.started$.subscribe((execution) => this.#watch(id, execution))
@@ -123,9 +129,14 @@ class Registry implements Workflows {
         },
       )
     const name = entryOf(known.pipeline, workflow, entry)
-    return known.pipeline.start(name, [
-      message(input === undefined ? {} : input, null, this.#options.clock.now(), null),
-    ])
+    try {
+      return known.pipeline.start(name, [
+        message(input === undefined ? {} : input, null, this.#options.clock.now(), null),
+      ])
+    } catch (thrown) {
+      if (thrown instanceof NodeError) throw new HttpError(409, thrown.code, thrown.message)
+      throw thrown
+    }
   }
 
   running(): number {
