@@ -1,0 +1,142 @@
+import { execFile, spawn } from 'node:child_process'
+import { rename, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { FfmpegDecoder } from '../demos/thumbnails/video/decoder.ts'
+import { resolveDecoder } from '../demos/thumbnails/video/decoder.ts'
+import { thumbnails } from '../demos/thumbnails/video/thumbnails.ts'
+import { median } from './compare.ts'
+import type { BenchRow } from './row.ts'
+
+/** One way from a file to all its thumbnails. */
+export interface ThumbnailRun {
+  /** From the start, when the file is there, to the first whole thumbnail. */
+  readonly firstMs: number
+  readonly totalMs: number
+  readonly count: number
+}
+
+const rounds = 9
+const videoSeconds = 120
+const keyframes = videoSeconds / 2
+
+/**
+ * All keyframes of 2 minutes of 1080p H.264 as thumbnails, beside ffmpeg's best command line, in turn, in one process.
+ * `runOurs` makes the thumbnails of the file at `path`; without it the task's generator is called directly.
+ * Takes about 6 s, and 30 s more the first time on a machine, when it makes the video. Throws when there is no ffmpeg.
+ */
+export async function benchThumbnails(
+  runOurs: (path: string) => Promise<ThumbnailRun> = runDirectly,
+): Promise<BenchRow[]> {
+  const ffmpeg = await resolveDecoder({ ...process.env, MILLRACE_DECODER: 'ffmpeg' })
+  if (ffmpeg.kind !== 'ffmpeg') throw new Error('the thumbnails benchmark needs ffmpeg')
+  const path = await testVideo(ffmpeg)
+  const taken: { readonly ours: ThumbnailRun; readonly peer: ThumbnailRun }[] = []
+  for (let round = -2; round < rounds; round++) {
+    const peer = await runPeer(ffmpeg, path)
+    const ours = await runOurs(path)
+    if (ours.count !== keyframes) throw new Error(`expected ${keyframes} thumbnails, got ${ours.count}`)
+    if (round >= 0) taken.push({ ours, peer })
+  }
+  const peerName = `${ffmpeg.label}, -discard nokey -skip_frame nokey, fast_bilinear`
+  return [
+    row(
+      'all keyframes of 2 min of 1080p H.264',
+      peerName,
+      taken,
+      (run) => run.totalMs,
+      (ratio) => ratio <= 1.15,
+      1.15,
+    ),
+    row(
+      'first thumbnail of 2 min of 1080p H.264',
+      `${peerName}: first bytes`,
+      taken,
+      (run) => run.firstMs,
+      (_, oursMs) => oursMs <= 150,
+      0,
+    ),
+  ]
+}
+
+function row(
+  figure: string,
+  peerName: string,
+  taken: readonly { readonly ours: ThumbnailRun; readonly peer: ThumbnailRun }[],
+  measure: (run: ThumbnailRun) => number,
+  holds: (ratio: number, oursMs: number) => boolean,
+  goal: number,
+): BenchRow {
+  const ratios = taken.map((each) => measure(each.ours) / measure(each.peer))
+  const ours = median(taken.map((each) => measure(each.ours)))
+  const peer = median(taken.map((each) => measure(each.peer)))
+  const ratio = median(ratios)
+  const runs = { count: taken.length, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) }
+  return { figure, ours, peer, peerName, ratio, goal, holds: holds(ratio, ours), unit: 'ms', runs }
+}
+
+async function runDirectly(path: string): Promise<ThumbnailRun> {
+  const context = {
+    ...{ signal: new AbortController().signal, resumeAfter: 0 },
+    ...{ progress: () => undefined, log: () => undefined, own: () => undefined },
+  }
+  const begin = performance.now()
+  let firstMs = 0
+  let count = 0
+  for await (const value of thumbnails({ path }, context)) {
+    if (value.kind !== 'thumbnail') continue
+    if (count++ === 0) firstMs = performance.now() - begin
+  }
+  return { firstMs, totalMs: performance.now() - begin, count }
+}
+
+function runPeer(ffmpeg: FfmpegDecoder, path: string): Promise<ThumbnailRun> {
+  const args = [
+    ...['-v', 'error', '-discard', 'nokey', '-skip_frame', 'nokey', '-i', path, '-an', '-vsync', 'passthrough'],
+    ...['-vf', 'scale=320:-2:flags=fast_bilinear', '-q:v', '5', '-f', 'image2pipe', '-c:v', 'mjpeg', '-'],
+  ]
+  return new Promise((resolve, reject) => {
+    const begin = performance.now()
+    let firstMs = 0
+    const child = spawn(ffmpeg.executable, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+    child.stdout.on('data', () => {
+      if (firstMs === 0) firstMs = performance.now() - begin
+    })
+    child.once('error', reject)
+    child.once('close', () => resolve({ firstMs, totalMs: performance.now() - begin, count: keyframes }))
+  })
+}
+
+/** Made once per machine and kept in the folder for temporary files: 200 MB, a keyframe every 2 s, index at the end. */
+async function testVideo(ffmpeg: FfmpegDecoder): Promise<string> {
+  const path = join(tmpdir(), `millrace-bench-1080p-${videoSeconds}s.mp4`)
+  const there = await stat(path).then(
+    (file) => file.size > 0,
+    () => false,
+  )
+  if (there) return path
+  const draft = `${path}.${process.pid}.mp4`
+  const encoder = ['-c:v', 'libx264', '-preset', 'ultrafast', '-g', '50', '-keyint_min', '50', '-sc_threshold', '0']
+  const sources = [
+    '-f',
+    'lavfi',
+    '-i',
+    `testsrc2=s=1920x1080:r=25:d=${videoSeconds}`,
+    '-f',
+    'lavfi',
+    '-i',
+    `sine=d=${videoSeconds}`,
+  ]
+  try {
+    await promisify(execFile)(
+      ffmpeg.executable,
+      ['-v', 'error', '-nostdin', ...sources, ...encoder, '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-y', draft],
+      { timeout: 300_000, killSignal: 'SIGKILL' },
+    )
+    await rename(draft, path)
+  } finally {
+    await rm(draft, { force: true })
+  }
+  return path
+}
