@@ -64,10 +64,12 @@ export function dateText(value: unknown, purpose: string): string {
 }
 
 /**
- * The value with every date and duration in it as ISO text, so that a message only ever holds plain data.
+ * The value with every date and duration in it as ISO text, so that a message only ever holds plain data; the date
+ * library's inner parts, such as `$now.loc`, are left out.
  * Copies only what holds one.
  */
 export function withoutDates(value: unknown, depth = 0): unknown {
+  if (typeof value === 'function') return undefined
   if (typeof value !== 'object' || value === null) return value
   if (isDateTime(value) || isDuration(value)) return value.toISO()
   if (depth > limits.valueDepthMax) return value
@@ -80,6 +82,8 @@ export function withoutDates(value: unknown, depth = 0): unknown {
     return copy ?? value
   }
   if (ArrayBuffer.isView(value) || value instanceof Date) return value
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== null && prototype !== Object.prototype) return undefined
   let copy: Map<string, unknown> | null = null
   for (const [name, field] of Object.entries(value)) {
     const changed = withoutDates(field, depth + 1)

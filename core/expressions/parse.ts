@@ -109,7 +109,8 @@ function parsePart(text: string, open: number, lowering: Lowering): { readonly i
 }
 
 function parserProblem(error: unknown, range: Range, cut: boolean): Problem {
-  if (error instanceof RangeError)
+  // The parser says so itself when it runs out of stack.
+  if (error instanceof RangeError || (error instanceof Error && error.message.startsWith('Not enough stack')))
     return problem(
       'expression.too-deep',
       { range },

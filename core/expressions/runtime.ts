@@ -111,7 +111,7 @@ export function operand(value: unknown): unknown {
 
 /** Pays for opening a value with `...` in a budgeted evaluation. */
 export function opened(value: unknown): unknown {
-  if (typeof value === 'string' || Array.isArray(value)) charge(8 + value.length)
+  if (typeof value === 'string' || Array.isArray(value)) charge(8 + 4 * value.length)
   else if (typeof value === 'object' && value !== null) charge(8 + 4 * Object.keys(value).length)
   return value
 }

@@ -54,7 +54,10 @@ export function ending(run: () => unknown): Ending {
 }
 
 /** Runs an expression compiled and interpreted. */
-export function bothWays(expression: ExpressionIr, input: ExpressionInput): { readonly text: Ending; readonly ir: Ending } {
+export function bothWays(
+  expression: ExpressionIr,
+  input: ExpressionInput,
+): { readonly text: Ending; readonly ir: Ending } {
   return {
     text: ending(() => compileExpression(expression)(input)),
     ir: ending(() => evaluate(expression.ir, input)),
