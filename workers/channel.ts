@@ -4,6 +4,8 @@ import { refuseFunction, tooLarge, unclonable } from './value.ts'
 
 /** Frames over a stream of bytes: each is its length in four bytes (little-endian), then one msgpack value. */
 export interface Channel {
+  /** The largest value in either direction. Small for a stranger, and raised when it has said who it is. */
+  bytesMax: number
   /** Sends and answers the bytes it takes. Throws a NodeError `worker.value-unclonable` or `worker.value-too-large`. */
   send(frame: readonly unknown[]): number
   /** Sends what is waiting, then closes our side. */
@@ -31,8 +33,8 @@ const envelopeBytes = 4096
 const codecOptions = { moreTypes: true, useBigIntExtension: true, writeFunction: refuseFunction }
 
 class SocketChannel implements Channel {
+  bytesMax: number
   readonly #socket: Duplex
-  readonly #bytesMax: number
   readonly #events: ChannelEvents
   readonly #packer = new Packr(codecOptions)
   readonly #unpacker = new Unpackr(codecOptions)
@@ -46,7 +48,7 @@ class SocketChannel implements Channel {
 
   constructor(socket: Duplex, bytesMax: number, events: ChannelEvents) {
     this.#socket = socket
-    this.#bytesMax = bytesMax
+    this.bytesMax = bytesMax
     this.#events = events
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('error', (error: Error) => this.#close(error.message))
@@ -81,7 +83,7 @@ class SocketChannel implements Channel {
     const length = bytes.length - headBytes
     // The packer keeps the buffer it grew; after a large frame it gets a small one, or it would hold that memory for ever.
     if (length > 1 << 20) this.#packer.useBuffer(Buffer.allocUnsafeSlow(8192))
-    if (length > this.#bytesMax + envelopeBytes) throw tooLarge(length, this.#bytesMax)
+    if (length > this.bytesMax + envelopeBytes) throw tooLarge(length, this.bytesMax)
     bytes.writeUInt32LE(length, 0)
     return bytes
   }
@@ -112,7 +114,7 @@ class SocketChannel implements Channel {
         this.#headLength = 0
         length = this.#head.readUInt32LE(0)
       }
-      if (length === 0 || length > this.#bytesMax + envelopeBytes) {
+      if (length === 0 || length > this.bytesMax + envelopeBytes) {
         this.#close(`a frame of ${length} bytes arrived, which nobody sends`)
       } else if (chunk.length - at >= length) {
         const from = at

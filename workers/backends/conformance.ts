@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { PoolOptions } from '../../core/host.ts'
+import type { Backend } from '../backend.ts'
 import { flame } from '../pool.ts'
 import type { FlameOptions, FlamePool } from '../pool-options.ts'
 import { describeDeaths } from './conformance-deaths.ts'
 import { all, iterate, until } from './conformance-waiting.ts'
 
 export interface Abilities {
-  readonly backend: PoolOptions['backend']
+  readonly backend: PoolOptions['backend'] | Backend
   /** A runner can die, and be killed while it blocks, without us. */
   readonly isolated: boolean
 }
@@ -24,7 +25,7 @@ export function describeBackend({ backend, isolated }: Abilities): void {
   let notes = 0
 
   function pool(options: Partial<FlameOptions> = {}): FlamePool {
-    const made = flame({ name: `${backend}-test`, backend, tasks, max: 1, drainMsMax: 100, ...options })
+    const made = flame({ name: 'test', backend, tasks, max: 1, drainMsMax: 100, ...options })
     pools.push(made)
     return made
   }
