@@ -5,8 +5,11 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**', 'bench/peers/**'],
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    reporters: process.env.CI ? ['default'] : ['default'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    reporters: [
+      process.env.CI === undefined ? 'default' : ['default', { summary: false }],
+      './test/summary-reporter.ts',
+    ],
   },
 })

@@ -292,7 +292,7 @@ export async function runExample(
   }
   const edges: string[] = []
   if (!isTrigger) {
-    nodes['source'] = { type: 'test.source@1', config: { values: example.input, cut } }
+    nodes.source = { type: 'test.source@1', config: { values: example.input, cut } }
     edges.push(`source -> subject`)
   }
   ports.forEach((port, index) => {

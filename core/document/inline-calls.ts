@@ -69,7 +69,7 @@ export function inlineCalls(
         node: prefix + id,
         field: 'config.workflow',
       })
-      const child = find(node.config['workflow'], place, names)
+      const child = find(node.config.workflow, place, names)
       if (child === null) continue
       const trigger = triggerOf(child.document, catalogue, child.name, place, problems)
       if (trigger === null) continue

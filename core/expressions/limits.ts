@@ -18,7 +18,7 @@ export const limits = Object.freeze({
   valueDepthMax: 500,
   regexCharsMax: 200,
   /** Text that a pattern may be run on, by how its worst case grows: linear, quadratic, cubic, to the fourth. */
-  regexInputCharsMax: [65_536, 65_536, 16_384, 1_024, 256] as readonly number[],
+  regexInputCharsMax: [65_536, 65_536, 16_384, 900, 200] as readonly number[],
   /** Formats and date texts that are handed to the date library. */
   dateTextCharsMax: 256,
   /** Arguments of one call, spread ones included. */

@@ -1,0 +1,99 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
+import { dateFunctions } from './date-methods.ts'
+import { methodTables } from './dispatch.ts'
+import { compileExpression, evaluate } from './evaluate.ts'
+import { functionCalls } from './function-calls.ts'
+import { languageTables } from './language-tables.ts'
+import { functions, methods } from './methods.ts'
+import { forbiddenNames } from './names.ts'
+import { ending, parsed, testInput } from './testing.ts'
+
+describe('the list of methods', () => {
+  test('is what the run time has, receiver by receiver', () => {
+    const listed = methods.flatMap((spec) => spec.on.map((kind) => `${kind}.${spec.name}`)).sort()
+    const made = Object.entries(methodTables).flatMap(([kind, table]) =>
+      Object.keys(table).map((name) => `${kind}.${name}`),
+    )
+    expect(made.sort()).toEqual(listed)
+    expect(new Set(methods.map((spec) => spec.name)).size).toBe(methods.length)
+  })
+  test('and so is the list of functions; Date.now alone is the batch itself', () => {
+    const made = [...Object.keys(functionCalls), ...Object.keys(dateFunctions), 'Date.now']
+    expect(made.sort()).toEqual(functions.map((spec) => spec.name).sort())
+  })
+  test('holds no name that leads to a prototype', () => {
+    expect(methods.filter((spec) => forbiddenNames.has(spec.name))).toEqual([])
+  })
+  test('docs/expressions.md shows it as it is', async () => {
+    const page = await readFile(new URL('../../docs/expressions.md', import.meta.url), 'utf8')
+    expect(
+      page.includes(languageTables()),
+      'replace the tables in docs/expressions.md by what languageTables() answers',
+    ).toBe(true)
+  })
+})
+
+describe('methods of the language itself', () => {
+  const json = {
+    list: [3, 1, 2, 3],
+    rows: [{ id: 1, tag: 'a' }, { id: 2, tag: 'b' }, { id: 3, tag: 'a' }, null],
+    date: new Date(0),
+    at: '2024-01-31T12:00:00Z',
+  }
+  const cases: readonly (readonly [text: string, value: unknown])[] = [
+    ['{{ [$json.list.first(), $json.list.last(), $json.list.sum(), $json.list.average()] }}', [3, 3, 9, 2.25]],
+    [
+      '{{ [$json.list.min(), $json.list.max(), $json.list.unique(), $json.list.chunk(3)] }}',
+      [1, 3, [3, 1, 2], [[3, 1, 2], [3]]],
+    ],
+    ['{{ [$json.rows.pluck("tag"), ["", null, 0].compact()] }}', [['a', 'b', 'a', undefined], [0]]],
+    [
+      '{{ [[].isEmpty(), "".isEmpty(), {}.isEmpty(), $json.list.isNotEmpty(), "a".isNotEmpty(), $json.isNotEmpty()] }}',
+      [true, true, true, true, true, true],
+    ],
+    [
+      '{{ ["the mill race".toTitleCase(), "12.5".toNumber(), (1.256).round(2), (1.5).floor(), (1.5).ceil(), (-1).abs()] }}',
+      ['The Mill Race', 12.5, 1.26, 1, 2, 1],
+    ],
+    ['{{ Object.groupBy($json.list, (x) => x > 1 ? "big" : "small") }}', { big: [3, 2, 3], small: [1] }],
+    ['{{ Array.from({ length: 3 }, (x, i) => i * 2) }}', [0, 2, 4]],
+    ['{{ [1, 2, 3].reduceRight((all, x, i) => all + x + ":" + i + " ", "") }}', '3:2 2:1 1:0 '],
+    ['{{ [1, 2, 3].toSpliced(1, 1, "a", "b") }}', [1, 'a', 'b', 3]],
+    ['{{ $json.date.toISOString() + $json.date.getUTCFullYear() }}', '1970-01-01T00:00:00.000Z1970'],
+    ['{{ $json.date.toDateTime().toUTC().toISODate() }}', '1970-01-01'],
+    ['{{ $json.at.toDateTime().toUTC().plus({ months: 1 }).toISODate() }}', '2024-02-29'],
+    ['{{ $json.at.toDateTime().toUTC().endOf("month").toFormat("yyyy-MM-dd HH:mm") }}', '2024-01-31 23:59'],
+    ['{{ $json.at.toDateTime().diff(DateTime.fromISO("2024-01-30T12:00:00Z"), "hours").as("days") }}', 1],
+    ['{{ $json.at.toDateTime().setZone("Europe/Berlin").hour }}', 13],
+    [
+      '{{ $json.at.toDateTime().setZone("utc").toLocaleString("en-GB", { month: "long", day: "numeric" }) }}',
+      '31 January',
+    ],
+    ['{{ $json.at.toDateTime().equals($json.at) }}', true],
+    ['{{ DateTime.fromISO($json.at) > DateTime.fromISO("2023-01-01") }}', true],
+    ['{{ Duration.fromISO("PT90M").shiftTo("hours", "minutes").toObject() }}', { hours: 1, minutes: 30 }],
+    ['{{ "a-b".replace("-", "$&$&") + "aXbX".replaceAll("X", ".") }}', 'a--ba.b.'],
+    ['{{ "k=v; q=w".matchAll(/(\\w)=(\\w)/g).map((found) => found[1] + found[2]) }}', ['kv', 'qw']],
+    ['{{ "abc".substr(-2, 1) }}', 'b'],
+  ]
+  test.each(cases)('%s', (text, value) => {
+    const expression = parsed(text)
+    expect(compileExpression(expression)(testInput(json))).toEqual(value)
+    expect(evaluate(expression.ir, testInput(json))).toEqual(value)
+  })
+
+  test.each([
+    ['{{ "x".toNumber() }}', 'TypeError'],
+    ['{{ $now.startOf("fortnight") }}', 'TypeError'],
+    ['{{ $now.plus("a day") }}', 'TypeError'],
+    ['{{ DateTime.fromISO(5) }}', 'TypeError'],
+    ['{{ $json.list.trim() }}', 'TypeError'],
+    ['{{ $json.list.push }}', undefined],
+    ['{{ "a".repeat(2000000) }}', 'expression.too-large'],
+    ['{{ $json.rows.map((row) => row.id) }}', 'TypeError'],
+  ])('%s fails with %s', (text, error) => {
+    const end = ending(() => compileExpression(parsed(text))(testInput(json)))
+    expect('error' in end ? end.error : end.value).toBe(error)
+  })
+})
