@@ -26,6 +26,7 @@ export class RunningTask implements TaskContext {
   #over = false
   #iterator: AsyncIterator<unknown> | Iterator<unknown> | null = null
   #children: Set<OwnedChild> | null = null
+  #childError: NodeError | null = null
   #progress: { readonly share: number | null; readonly note: string } | null = null
   #progressRecent = false
   /** Number of the last value that the task made, of the last one that the reader took, and the bytes between. */
@@ -115,6 +116,7 @@ export class RunningTask implements TaskContext {
 
   readonly own = <Child extends OwnedChild>(child: Child): Child => {
     const { pid } = child
+    child.once('error', (error) => this.#fault(error))
     if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return child
     this.#children ??= new Set()
     this.#children.add(child)
@@ -125,6 +127,14 @@ export class RunningTask implements TaskContext {
     })
     if (this.#over || this.#stopping) this.#killChildren()
     return child
+  }
+
+  #fault(error: Error): void {
+    this.#childError ??= new NodeError(
+      'worker.child-failed',
+      `A child process of "${this.#task.name}" failed: ${error.message}`,
+    )
+    this.stop()
   }
 
   async #drive(iterator: AsyncIterator<unknown> | Iterator<unknown>): Promise<void> {
@@ -208,7 +218,7 @@ export class RunningTask implements TaskContext {
   #finish(frame: RunnerFrame): void {
     if (this.#over) return
     if (this.#progress !== null) this.#sendProgress()
-    this.#host.say(frame)
+    this.#host.say(this.#childError === null ? frame : ['failed', this.id, failureOfTask(this.#childError)])
     this.#over = true
     this.#killChildren()
     this.#host.over(this)

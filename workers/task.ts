@@ -48,7 +48,10 @@ export interface TaskContext {
   /** Says how far the task is: 0 to 1, or null where it cannot tell. Many calls become few messages. */
   progress(share: number | null, note?: string): void
   log(level: 'debug' | 'info' | 'warn' | 'error', text: string): void
-  /** Hands over a child process: it is killed when the task is over in any way, or its runner dies. Answers it. */
+  /**
+   * Hands over a child process, and answers it. It is killed when the task is over in any way, or its runner dies; when
+   * it does not start, the task is aborted and fails with `worker.child-failed`.
+   */
   own<Child extends OwnedChild>(child: Child): Child
 }
 
@@ -59,6 +62,7 @@ export interface OwnedChild {
   readonly signalCode: NodeJS.Signals | null
   kill(signal: 'SIGKILL'): boolean
   once(event: 'exit', listener: () => void): unknown
+  once(event: 'error', listener: (error: Error) => void): unknown
 }
 
 /** The task of that name, if a module that defines it was imported. */

@@ -134,6 +134,13 @@ defineTask<string>('throw-later', (text) => {
   return new Promise(() => undefined)
 })
 
+/** Wants a program that is not there. */
+defineTask('missing-program', async function* (_, { own }) {
+  const child = own(spawn('millrace-no-such-program', { stdio: ['ignore', 'pipe', 'ignore'] }))
+  for await (const chunk of child.stdout) yield chunk
+  await new Promise((resolve) => child.once('close', resolve))
+})
+
 /** Has a child process that would live on, and yields its pid. */
 defineTask('child', async function* (_, { own }) {
   const child = own(spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' }))

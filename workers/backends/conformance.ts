@@ -116,6 +116,14 @@ export function describeBackend({ backend, isolated }: Abilities): void {
       await expect(all(one.stream('fail', { code: 'a.b', text: 'Oh' }))).rejects.toMatchObject({ code: 'a.b' })
     })
 
+    test('a program that is not there fails its task, and the runner goes on', async () => {
+      const one = pool()
+      const failed = { code: 'worker.child-failed', message: expect.stringContaining('no-such-program') }
+      await expect(all(one.stream('missing-program', null))).rejects.toMatchObject(failed)
+      await expect(one.call('missing-program', null)).rejects.toMatchObject(failed)
+      expect(one.stats()).toMatchObject({ booted: 1, died: 0, inFlight: 0 })
+    })
+
     test('an unknown task is named, with those that are known', async () => {
       const refused = { code: 'worker.task-unknown', message: expect.stringMatching(/"nobody".*echo/) }
       await expect(pool().call('nobody', null)).rejects.toMatchObject(refused)
