@@ -1,51 +1,88 @@
 import { NodeError } from '../core/flow/failure.ts'
 
 const depthMax = 200
+/** A view that leaves more of its buffer unused than this is cut out before it is cloned. */
+const slackBytesMax = 16 * 1024
 
 /**
- * About how many bytes a value takes, for channels that do not encode it: what windows and limits count by.
- * Throws a NodeError `worker.value-too-large` over `bytesMax` and `worker.value-unclonable` for what is no plain data.
+ * Weighs values for channels that clone instead of encoding: about how many bytes they take is what windows and limits
+ * count by. Cloning a view copies all of its buffer, so a picture cut out of a file's bytes would carry the file along:
+ * `trim` cuts such views out.
  */
-export function sizeOfValue(value: unknown, bytesMax: number): number {
-  return measure(value, 0, 0, bytesMax)
+export class Scale {
+  readonly #bytesMax: number
+  #slack = false
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  /** Throws a NodeError `worker.value-too-large`, or `worker.value-unclonable` for what is no plain data. */
+  weigh(value: unknown): number {
+    this.#slack = false
+    return this.#measure(value, 0, 0)
+  }
+
+  /** The value that was weighed last, or a copy of it in which no view has much unused around it. */
+  trim(value: unknown): unknown {
+    return this.#slack ? trimmed(value) : value
+  }
+
+  #measure(value: unknown, before: number, depth: number): number {
+    let bytes = before
+    switch (typeof value) {
+      case 'string':
+        bytes += value.length
+        break
+      case 'function':
+        return refuseFunction()
+      case 'symbol':
+        throw unclonable(new TypeError('it holds a symbol'))
+      case 'object':
+        bytes += 1
+        if (value !== null) {
+          if (depth === depthMax)
+            throw unclonable(new RangeError(`it is circular or nested deeper than ${depthMax} levels`))
+          bytes = this.#measureParts(value, bytes, depth + 1)
+        }
+        break
+      default:
+        bytes += 8
+    }
+    if (bytes > this.#bytesMax) throw tooLarge(bytes, this.#bytesMax)
+    return bytes
+  }
+
+  #measureParts(value: object, before: number, depth: number): number {
+    if (value instanceof ArrayBuffer) return before + value.byteLength
+    let bytes = before
+    if (ArrayBuffer.isView(value)) {
+      bytes += value.byteLength
+      if (hasSlack(value)) this.#slack = true
+    } else if (Array.isArray(value) || value instanceof Set) {
+      for (const each of value) bytes = this.#measure(each, bytes, depth)
+    } else if (value instanceof Map) {
+      for (const [key, each] of value) bytes = this.#measure(each, this.#measure(key, bytes, depth), depth)
+    } else {
+      for (const [key, each] of Object.entries(value)) bytes = this.#measure(each, bytes + key.length, depth)
+    }
+    return bytes
+  }
 }
 
-function measure(value: unknown, before: number, depth: number, bytesMax: number): number {
-  let bytes = before
-  switch (typeof value) {
-    case 'string':
-      bytes += value.length
-      break
-    case 'function':
-      return refuseFunction()
-    case 'symbol':
-      throw unclonable(new TypeError('it holds a symbol'))
-    case 'object':
-      bytes += 1
-      if (value !== null) {
-        if (depth === depthMax)
-          throw unclonable(new RangeError(`it is circular or nested deeper than ${depthMax} levels`))
-        bytes = measureParts(value, bytes, depth + 1, bytesMax)
-      }
-      break
-    default:
-      bytes += 8
-  }
-  if (bytes > bytesMax) throw tooLarge(bytes, bytesMax)
-  return bytes
+function hasSlack(view: ArrayBufferView): boolean {
+  return view.buffer.byteLength - view.byteLength > slackBytesMax
 }
 
-function measureParts(value: object, before: number, depth: number, bytesMax: number): number {
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return before + value.byteLength
-  let bytes = before
-  if (Array.isArray(value) || value instanceof Set) {
-    for (const each of value) bytes = measure(each, bytes, depth, bytesMax)
-  } else if (value instanceof Map) {
-    for (const [key, each] of value) bytes = measure(each, measure(key, bytes, depth, bytesMax), depth, bytesMax)
-  } else {
-    for (const [key, each] of Object.entries(value)) bytes = measure(each, bytes + key.length, depth, bytesMax)
-  }
-  return bytes
+function trimmed(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (value instanceof Uint8Array) return hasSlack(value) ? new Uint8Array(value) : value
+  if (Array.isArray(value)) return value.map(trimmed)
+  if (value instanceof Map) return new Map([...value].map(([key, each]) => [trimmed(key), trimmed(each)]))
+  if (value instanceof Set) return new Set([...value].map(trimmed))
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, trimmed(each)]))
 }
 
 /** The error for a value that is no plain data. */

@@ -33,6 +33,9 @@ defineTask<number>('progress', async (n, { progress, log }) => {
   return n
 })
 
+/** How much memory stands behind the bytes that arrived. */
+defineTask<{ bytes: Uint8Array }>('memory-behind', async ({ bytes }) => bytes.buffer.byteLength)
+
 /** Says two things close after one another, and then works on. */
 defineTask<string>('progress-and-wait', async (path, { progress }) => {
   progress(0.1)

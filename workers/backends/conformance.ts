@@ -63,6 +63,13 @@ export function describeBackend({ backend, isolated }: Abilities): void {
       expect(Buffer.compare(bytesOf(answer), bytes)).toBe(0)
     })
 
+    test('a piece of a large buffer crosses without the rest', async () => {
+      const bytes = new Uint8Array(5_000_000).fill(9).subarray(7, 107)
+      const one = pool()
+      expect(await one.call('memory-behind', { bytes })).toBeLessThan(100_000)
+      expect(bytesOf(await one.call('echo', { bytes }))).toHaveLength(100)
+    })
+
     test('a function as input or as answer is a clean error, and the runner goes on', async () => {
       const one = pool()
       await expect(one.call('echo', { f: () => 1 })).rejects.toMatchObject({ code: 'worker.value-unclonable' })

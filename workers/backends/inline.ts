@@ -2,7 +2,7 @@ import type { Backend, BootOrder, RunnerEvents, RunnerHandle } from '../backend.
 import type { PoolFrame } from '../frames.ts'
 import type { Runner } from '../runner.ts'
 import { startRunner } from '../runner.ts'
-import { sizeOfValue, unclonable } from '../value.ts'
+import { Scale, unclonable } from '../value.ts'
 
 /**
  * Runners in our own thread: for tests, and for work that waits more than it computes. Values are cloned as they would
@@ -16,13 +16,13 @@ export const inlineBackend: Backend = {
 class InlineRunner implements RunnerHandle {
   readonly pid = null
   readonly #events: RunnerEvents
-  readonly #bytesMax: number
+  readonly #scale: Scale
   readonly #runner: Runner
   #ended = false
 
   constructor(order: BootOrder, events: RunnerEvents) {
     this.#events = events
-    this.#bytesMax = order.valueBytesMax
+    this.#scale = new Scale(order.valueBytesMax)
     this.#runner = startRunner(order, {
       send: (frame) => this.#pass(frame, (data) => this.#events.frame(data)),
       leave: () => this.#end('it left'),
@@ -40,8 +40,8 @@ class InlineRunner implements RunnerHandle {
 
   /** In a later microtask, as from afar: neither side is ever called from within its own call. */
   #pass(frame: readonly unknown[], receive: (data: unknown) => void): number {
-    const bytes = sizeOfValue(frame, this.#bytesMax)
-    const data = cloneOf(frame)
+    const bytes = this.#scale.weigh(frame)
+    const data = cloneOf(this.#scale.trim(frame))
     queueMicrotask(() => {
       if (!this.#ended) receive(data)
     })
@@ -57,7 +57,7 @@ class InlineRunner implements RunnerHandle {
   }
 }
 
-function cloneOf(frame: readonly unknown[]): unknown {
+function cloneOf(frame: unknown): unknown {
   try {
     return structuredClone(frame)
   } catch (thrown) {

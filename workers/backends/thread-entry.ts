@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import type { BootOrder } from '../backend.ts'
 import { startRunner } from '../runner.ts'
+import { Scale } from '../value.ts'
 import type { ThreadStart } from './thread-port.ts'
 import { postFrame } from './thread-port.ts'
 
@@ -15,12 +16,13 @@ if (parentPort !== null) serve(parentPort, start)
 
 /** What a thread of the thread backend runs. */
 function serve(port: MessagePort, { order, bell }: ThreadStart<BootOrder>): void {
+  const scale = new Scale(order.valueBytesMax)
   let heard = 0
   let turnAt = performance.now()
   let turnAsked = false
 
   const runner = startRunner(order, {
-    send: (frame) => postFrame(port, frame, order.valueBytesMax),
+    send: (frame) => postFrame(port, frame, scale),
     leave: () => process.exit(0),
     idle: sleep,
   })

@@ -1,4 +1,5 @@
-import { sizeOfValue, unclonable } from '../value.ts'
+import type { Scale } from '../value.ts'
+import { unclonable } from '../value.ts'
 
 /** What a thread of the thread backend is given at its start. */
 export interface ThreadStart<Order> {
@@ -8,14 +9,10 @@ export interface ThreadStart<Order> {
 }
 
 /** Posts a frame and answers about how many bytes it takes. Throws a NodeError for a value that cannot cross. */
-export function postFrame(
-  port: { postMessage(data: unknown): void },
-  frame: readonly unknown[],
-  bytesMax: number,
-): number {
-  const bytes = sizeOfValue(frame, bytesMax)
+export function postFrame(port: { postMessage(data: unknown): void }, frame: readonly unknown[], scale: Scale): number {
+  const bytes = scale.weigh(frame)
   try {
-    port.postMessage(frame)
+    port.postMessage(scale.trim(frame))
   } catch (thrown) {
     throw unclonable(thrown)
   }

@@ -2,6 +2,7 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Backend, BootOrder, RunnerEvents, RunnerHandle } from '../backend.ts'
 import type { PoolFrame } from '../frames.ts'
+import { Scale } from '../value.ts'
 import { runnerEnv } from './environment.ts'
 import { killAll } from './kill.ts'
 import type { ThreadStart } from './thread-port.ts'
@@ -21,14 +22,14 @@ const entry = new URL(`./thread-entry${extname(import.meta.url)}`, import.meta.u
 
 class ThreadRunner implements RunnerHandle {
   readonly pid = null
-  readonly #bytesMax: number
+  readonly #scale: Scale
   readonly #worker: Worker
   readonly #bell = new Int32Array(new SharedArrayBuffer(4))
   #cause = 'its thread ended'
   #children: Iterable<number> = []
 
   constructor(order: BootOrder, events: RunnerEvents) {
-    this.#bytesMax = order.valueBytesMax
+    this.#scale = new Scale(order.valueBytesMax)
     this.#worker = new Worker(entry, {
       workerData: { order, bell: this.#bell } satisfies ThreadStart<BootOrder>,
       name: order.runner,
@@ -53,7 +54,7 @@ class ThreadRunner implements RunnerHandle {
   }
 
   send(frame: PoolFrame): void {
-    postFrame(this.#worker, frame, this.#bytesMax)
+    postFrame(this.#worker, frame, this.#scale)
     Atomics.add(this.#bell, 0, 1)
     Atomics.notify(this.#bell, 0)
   }
