@@ -37,7 +37,7 @@ test('nothing is said about what does not fail, or fails for another reason', ()
 test.each([
   '{{ $json.a?.b["c d"][0].map((x, y) => x.a + (y * 2)) }}',
   '{{ { a: 1, [$json.k]: [...$json.l, -1], ...$json.m } }}',
-  '{{ $json.a ? (typeof $json.b === "x") : /a+/g.test(`<${$json.c}>`) }}',
+  '{{ $json.a ? typeof $json.b === "x" : /a+/g.test(`<${$json.c}>`) }}',
 ])('describeIr writes what was written: %s', (text) => {
   expect(`{{ ${describeIr(parsed(text).ir)} }}`).toBe(text)
 })

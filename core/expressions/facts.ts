@@ -63,18 +63,22 @@ const budgeted = new WeakMap<Ir, boolean>()
 export function needsFuel(ir: Ir): boolean {
   const known = budgeted.get(ir)
   if (known !== undefined) return known
-  let additions = 0
-  let needs = false
+  let needs = growthOf(ir) > limits.uncheckedAdditionsMax
   for (const each of everythingIn(ir)) {
     if (each.op === 'arrow' || each.op === 'regex') needs = true
     else if (each.op === 'method') needs ||= methodByName.get(each.name)?.cost !== 'cheap'
     else if (each.op === 'call') needs ||= (functionByName.get(each.name)?.cost ?? 'cheap') !== 'cheap'
-    else if (each.op === 'binary' && each.operator === '+') additions += 1
-    else if (each.op === 'text' || each.op === 'template') additions += each.parts.length
   }
-  needs ||= additions > limits.uncheckedAdditionsMax
   budgeted.set(ir, needs)
   return needs
+}
+
+/** How many texts may be joined into one, by additions and templates inside each other. */
+function growthOf(ir: Ir): number {
+  const parts = childrenOf(ir).map(growthOf)
+  const joins =
+    (ir.op === 'binary' && ir.operator === '+') || ir.op === 'text' || ir.op === 'template' || ir.op === 'method'
+  return joins ? parts.reduce((sum, part) => sum + part, 0) : Math.max(1, ...parts)
 }
 
 /** A field of a field … of a root: a route, which needs no evaluation. Dates are made, so they are none. */

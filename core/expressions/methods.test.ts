@@ -25,6 +25,15 @@ describe('the list of methods', () => {
   test('holds no name that leads to a prototype', () => {
     expect(methods.filter((spec) => forbiddenNames.has(spec.name))).toEqual([])
   })
+  test('the example on the page has no problems and gives what it says', async () => {
+    const page = await readFile(new URL('../../docs/expressions.md', import.meta.url), 'utf8')
+    const example = [...(/```yaml\n(.*?)```/s.exec(page)?.[1] ?? '').matchAll(/"(.*\{\{.*)"/g)].map(
+      (found) => found[1] ?? '',
+    )
+    const input: unknown = JSON.parse(/--input '(.*)'/.exec(page)?.[1] ?? '')
+    const values = example.map((text) => compileExpression(parsed(text))(testInput(input)))
+    expect(values).toEqual([true, 'ADA', 6, 'a1', '2024-05-01', expect.stringMatching(/^Order 7 of 2023-11-1[45]$/)])
+  })
   test('docs/expressions.md shows it as it is', async () => {
     const page = await readFile(new URL('../../docs/expressions.md', import.meta.url), 'utf8')
     expect(
