@@ -270,9 +270,15 @@ async function* resultsOf<T>(subscription: Subscription<T>, gaps: readonly Gap[]
       `Results ${which} are gone: they were read too slowly, or the server was started anew.`,
     )
   }
-  for await (const message of subscription) {
-    checkWhole()
-    yield message.value
+  try {
+    for await (const message of subscription) {
+      checkWhole()
+      yield message.value
+    }
+  } catch (thrown) {
+    // The server that ran it is no more, and the one that took its place knows nothing of it.
+    const unknown = thrown instanceof MillraceError && thrown.code === 'topic.unknown'
+    throw unknown ? new MillraceError('execution.lost', 'The execution was lost: the server was started anew.') : thrown
   }
   checkWhole()
   const { outcome } = subscription

@@ -48,7 +48,7 @@ export class Connection {
   /** False when there is no live socket now: what must not be lost is sent again by `onLive`. */
   send(frame: ClientFrame): boolean {
     if (this.state !== 'live' || this.#socket === null) return false
-    this.#socket.send(new Uint8Array(encodeFrame(frame)))
+    this.#socket.send(encodeFrame(frame))
     return true
   }
 
@@ -79,7 +79,7 @@ export class Connection {
     this.#watch(connectMsMax)
     const mine = (): boolean => this.#socket === socket
     socket.onopen = () => {
-      if (mine()) socket.send(new Uint8Array(encodeFrame({ kind: 'hello', token: this.#options.token })))
+      if (mine()) socket.send(encodeFrame({ kind: 'hello', token: this.#options.token }))
     }
     socket.onmessage = (event: MessageEvent) => {
       if (mine()) this.#received(event.data)
@@ -127,7 +127,7 @@ export class Connection {
 
   #ping(): void {
     // Asked even while `send` would refuse: the answer is what shows whether the socket lives.
-    if (this.#socket?.readyState === 1) this.#socket.send(new Uint8Array(encodeFrame({ kind: 'ping' })))
+    if (this.#socket?.readyState === 1) this.#socket.send(encodeFrame({ kind: 'ping' }))
     this.#watch(pongMsMax)
   }
 

@@ -235,18 +235,16 @@ describe('a topic over HTTP', () => {
   it('as server-sent events resumes by the id of the last one, and says when that log is gone', async () => {
     await server.topics.publish('news', ['a', 'b', 'c'], noSignal)
     server.topics.end('news')
-    const headers = { accept: 'text/event-stream' }
-    const first = await (await fetch(`${server.url}/api/topics/news`, { headers })).text()
-    const ids = [...first.matchAll(/^id: (.+)$/gm)].map((match) => match[1] ?? '')
-    expect(ids).toHaveLength(3)
-    const again = await fetch(`${server.url}/api/topics/news`, {
-      headers: { ...headers, 'last-event-id': ids[1] ?? '' },
-    })
-    expect(await again.text()).toBe(`id: ${ids[2]}\ndata: "c"\n\nevent: end\ndata: {"outcome":null}\n\n`)
-    const other = await fetch(`${server.url}/api/topics/news`, {
-      headers: { ...headers, 'last-event-id': 'another:1' },
-    })
-    expect(await other.text()).toContain('event: gap\ndata: {"from":2,"to":null}\n\nid: ')
+    const read = (after = '', id = ''): Promise<Response> =>
+      fetch(`${server.url}/api/topics/news${after}`, { headers: { accept: 'text/event-stream', 'last-event-id': id } })
+    const ids = [...(await (await read()).text()).matchAll(/^id: (.+)$/gm)].map((match) => match[1] ?? '')
+    const [beforeAll = '', , second = '', third = '', end = ''] = ids
+    expect(beforeAll).toMatch(/:-1$/)
+    // The address says where a browser began; the id, where it is now.
+    const again = await (await read('?after=now', second)).text()
+    expect(again).toBe(`id: ${second}\n\nid: ${third}\ndata: "c"\n\nid: ${end}\nevent: end\ndata: {"outcome":null}\n\n`)
+    expect(await (await read('', 'another:1')).text()).toContain('event: gap\ndata: {"from":2,"to":null}\n\nid: ')
+    expect((await read('', end)).status).toBe(204)
   })
 
   it('is live, and lets go of its reader when that leaves', async () => {

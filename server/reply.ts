@@ -3,11 +3,11 @@ import { NodeError } from '../core/flow/failure.ts'
 import type { HubReply } from '../core/host.ts'
 import { isBytes } from '../core/protocol/frame.ts'
 import { HttpError, refuse } from './http-error.ts'
+import type { PaceLimits } from './paced-writer.ts'
+import { goneError, PacedWriter } from './paced-writer.ts'
 
-export interface ReplyOptions {
+export interface ReplyOptions extends PaceLimits {
   readonly firstByteMsMax: number
-  readonly stallMsMax: number
-  readonly bufferBytesMax: number
   /** Sent with every answer. */
   readonly headers: Readonly<Record<string, string>>
 }
@@ -25,14 +25,6 @@ export function createReply(request: IncomingMessage, response: ServerResponse, 
   return new Reply(request, response, options)
 }
 
-/** A large value leaves in slices, so that a slow but living reader is seen to make progress. */
-const sliceBytesMax = 64 * 1024
-
-interface Waiter {
-  readonly resolve: () => void
-  readonly reject: (reason: unknown) => void
-}
-
 class Reply implements ServerReply {
   answered = false
   readonly #request: IncomingMessage
@@ -42,9 +34,7 @@ class Reply implements ServerReply {
   readonly #onEnd: (() => void)[] = []
   #format: 'ndjson' | 'sse' | null = null
   #over = false
-  #waiters: Waiter[] = []
-  #stall: NodeJS.Timeout | null = null
-  #pending = 0
+  readonly #writer: PacedWriter
   readonly #firstByte: NodeJS.Timeout
 
   constructor(request: IncomingMessage, response: ServerResponse, options: ReplyOptions) {
@@ -53,10 +43,8 @@ class Reply implements ServerReply {
     this.#options = options
     this.#firstByte = setTimeout(() => this.#late(), options.firstByteMsMax)
     this.#firstByte.unref()
-    response.on('drain', () => this.#drained())
+    this.#writer = new PacedWriter(response, options)
     response.on('close', () => this.#finish())
-    // A write to a socket that was reset reports here; `close` follows and does the work.
-    response.on('error', () => {})
   }
 
   get signal(): AbortSignal {
@@ -96,11 +84,11 @@ class Reply implements ServerReply {
   }
 
   async write(value: unknown, event?: string): Promise<void> {
-    if (this.#over) throw this.#goneError()
+    if (this.#over) throw goneError()
     if (this.#format === null)
       throw new NodeError('reply.not-streaming', 'Nothing can be written before the streamed answer was begun.')
     const piece = Buffer.from(encodePiece(this.#format, value, event))
-    await this.#put(piece)
+    await this.#writer.put(piece)
   }
 
   end(): void {
@@ -128,45 +116,6 @@ class Reply implements ServerReply {
     clearTimeout(this.#firstByte)
   }
 
-  #put(piece: Buffer): Promise<void> {
-    if (this.#response.writableEnded)
-      return Promise.reject(
-        new NodeError('reply.ended', 'The streamed answer has ended; nothing can be written to it.'),
-      )
-    if (this.#pending + piece.byteLength > this.#options.bufferBytesMax && this.#pending > 0) {
-      const text = `More than ${this.#options.bufferBytesMax} bytes wait for a slow reader; await each write.`
-      return Promise.reject(new NodeError('reply.overrun', text))
-    }
-    let taken = true
-    this.#pending += piece.byteLength
-    for (let at = 0; at < piece.byteLength; at += sliceBytesMax) {
-      const slice = piece.subarray(at, at + sliceBytesMax)
-      taken = this.#response.write(slice, () => this.#progressed(slice.byteLength))
-    }
-    this.#watchStall()
-    if (taken) return Promise.resolve()
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }))
-  }
-
-  #progressed(bytes: number): void {
-    this.#pending -= bytes
-    if (this.#stall !== null) clearTimeout(this.#stall)
-    this.#stall = null
-    if (this.#pending > 0 && !this.#over) this.#watchStall()
-  }
-
-  #watchStall(): void {
-    if (this.#stall !== null) return
-    this.#stall = setTimeout(() => this.#response.destroy(), this.#options.stallMsMax)
-    this.#stall.unref()
-  }
-
-  #drained(): void {
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const waiter of waiters) waiter.resolve()
-  }
-
   #late(): void {
     const seconds = Math.round(this.#options.firstByteMsMax / 1000)
     this.refuse(
@@ -184,20 +133,8 @@ class Reply implements ServerReply {
     if (this.#over) return
     this.#over = true
     clearTimeout(this.#firstByte)
-    if (this.#stall !== null) clearTimeout(this.#stall)
-    const waiters = this.#waiters
-    this.#waiters = []
-    const error = this.#goneError()
-    if (!this.#response.writableFinished) this.#gone.abort(error)
-    for (const waiter of waiters) waiter.reject(error)
+    if (!this.#response.writableFinished) this.#gone.abort(goneError())
     for (const callback of this.#onEnd.splice(0)) callback()
-  }
-
-  #goneError(): NodeError {
-    return new NodeError(
-      'reply.client-gone',
-      'The client has gone, or took nothing for too long; nobody reads this answer any more.',
-    )
   }
 }
 

@@ -5,11 +5,12 @@ import { connect } from '../sdk/index.ts'
 import type { MillraceServer, ServerOptions } from './create-server.ts'
 import { createServer } from './create-server.ts'
 import type { TestProxy } from './testing.ts'
-import { noSignal, testProxy, until } from './testing.ts'
+import { noSignal, testProxy, testWorkflow, until } from './testing.ts'
 
 let server: MillraceServer
 let proxy: TestProxy
 const clients: Client[] = []
+const others: MillraceServer[] = []
 
 async function begin(options: ServerOptions = {}): Promise<void> {
   server = await createServer({ port: 0, ...options })
@@ -26,7 +27,7 @@ beforeEach(() => begin())
 afterEach(async () => {
   for (const each of clients.splice(0)) each.close()
   await proxy.close()
-  await server.close()
+  for (const each of [server, ...others.splice(0)]) await each.close()
 })
 
 describe('a subscriber', () => {
@@ -105,6 +106,22 @@ describe('a subscriber', () => {
     server.topics.end('news')
     await reading
     expect(seen).toStrictEqual([[0, 'a'], [1, 'b'], { from: 2, to: null }, [0, 'c']])
+  })
+
+  it('of a run whose server died hears that the run is lost, not that it ended', async () => {
+    const { pipeline, release } = testWorkflow(server)
+    await server.deploy('publisher', pipeline)
+    const run = await client().run('publisher', { values: [1], hold: true })
+    const read = async (): Promise<void> => {
+      for await (const _ of run.results) {
+        const other = await createServer({ port: 0 })
+        others.push(other)
+        proxy.target = other.port
+        proxy.cut()
+      }
+    }
+    await expect(read()).rejects.toMatchObject({ code: 'execution.lost' })
+    release()
   })
 
   it('that wants only what is new misses nothing between two connections', async () => {

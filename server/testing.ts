@@ -99,6 +99,8 @@ export function plainHost(server: MillraceServer): Host {
 /** A TCP proxy whose connections a test may cut, or hold still, at any moment. */
 export interface TestProxy {
   readonly url: string
+  /** The port that new connections go to. */
+  target: number
   /** Resets all connections; answers how many there were. */
   cut(): number
   /** Bytes from the server to clients so far. */
@@ -109,12 +111,13 @@ export interface TestProxy {
 }
 
 export async function testProxy(port: number): Promise<TestProxy> {
+  let target = port
   const open = new Set<Socket>()
   let bytesDown = 0
   let connections = 0
   const proxy = createTcpServer((client) => {
     connections += 1
-    const upstream = connectTcp(port, '127.0.0.1')
+    const upstream = connectTcp(target, '127.0.0.1')
     for (const socket of [client, upstream]) {
       open.add(socket)
       socket.setNoDelay(true)
@@ -141,6 +144,12 @@ export async function testProxy(port: number): Promise<TestProxy> {
   }
   return {
     url: `http://127.0.0.1:${own}`,
+    get target() {
+      return target
+    },
+    set target(next) {
+      target = next
+    },
     cut,
     get bytesDown() {
       return bytesDown

@@ -51,7 +51,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const marker = '$bytes'
 
 /** One frame with all its bytes. Throws UnencodableError. */
-export function encodeFrame<T extends Frame>(frame: T): Uint8Array {
+export function encodeFrame<T extends Frame>(frame: T): Uint8Array<ArrayBuffer> {
   const { text, segments, segmentBytes } = encodeValue(frame)
   return assemble(text, [segments], segmentBytes)
 }
@@ -128,7 +128,11 @@ export function isBytes(value: unknown): value is Uint8Array {
   return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]'
 }
 
-function assemble(text: string, groups: readonly (readonly Uint8Array[])[], segmentBytes: number): Uint8Array {
+function assemble(
+  text: string,
+  groups: readonly (readonly Uint8Array[])[],
+  segmentBytes: number,
+): Uint8Array<ArrayBuffer> {
   const header = encoder.encode(text)
   const frame = new Uint8Array(lengthBytes + header.byteLength + segmentBytes)
   new DataView(frame.buffer).setUint32(0, header.byteLength)
