@@ -7,41 +7,57 @@ export interface Comparison {
   readonly peerName: string
   /** What one run's time is divided by: messages, calls. */
   readonly per: number
-  readonly unit: 'ns/message' | 'ns/execution' | 'ns/call' | 'ms'
-  /** The ratio ours ÷ peer must not pass it; null where `holds` decides. */
-  readonly goal: number | null
-  readonly holds?: (ours: number) => boolean
+  readonly unit: 'ns/message' | 'ns/call' | 'ms'
+  /** The ratio ours ÷ peer must not pass it. */
+  readonly goal: number
   readonly rounds?: number
   readonly warmups?: number
 }
 
 /** Runs the two in turn, in this process, and compares pair by pair: medians with the spread of the ratio. */
 export async function compare(comparison: Comparison): Promise<BenchRow> {
-  const { rounds = 7, warmups = 3 } = comparison
+  const { rounds = 7, warmups = 3, goal, figure, unit, peerName } = comparison
   const ours: number[] = []
   const peer: number[] = []
   for (let round = -warmups; round < rounds; round++) {
-    const mine = await timed(comparison.ours)
-    const theirs = await timed(comparison.peer)
+    // Who goes first changes, so that neither always finds the other's garbage.
+    const mineFirst = round % 2 === 0
+    const early = await timed(mineFirst ? comparison.ours : comparison.peer)
+    const late = await timed(mineFirst ? comparison.peer : comparison.ours)
     if (round < 0) continue
-    ours.push(mine)
-    peer.push(theirs)
+    ours.push(mineFirst ? early : late)
+    peer.push(mineFirst ? late : early)
   }
   const ratios = ours.map((each, index) => each / (peer[index] ?? each))
-  const scale = comparison.unit === 'ms' ? 1 : 1e6
-  const mine = (median(ours) * scale) / comparison.per
+  const scale = (unit === 'ms' ? 1 : 1e6) / comparison.per
   const ratio = median(ratios)
   return {
-    figure: comparison.figure,
-    ours: mine,
-    peer: (median(peer) * scale) / comparison.per,
-    peerName: comparison.peerName,
+    figure,
+    ours: median(ours) * scale,
+    peer: median(peer) * scale,
+    peerName,
     ratio,
-    goal: comparison.goal ?? 0,
-    holds:
-      comparison.holds === undefined ? comparison.goal !== null && ratio <= comparison.goal : comparison.holds(mine),
-    unit: comparison.unit,
+    goal,
+    holds: ratio <= goal,
+    unit,
     runs: { count: rounds, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
+  }
+}
+
+/** A figure with an absolute limit, as a row: the limit stands as the peer, and the goal is a ratio of 1. */
+export function against(figure: string, values: readonly number[], limit: number, unit: string): BenchRow {
+  const ours = median(values)
+  const ratios = values.map((each) => each / limit)
+  return {
+    figure,
+    ours,
+    peer: limit,
+    peerName: 'the limit',
+    ratio: ours / limit,
+    goal: 1,
+    holds: ours <= limit,
+    unit,
+    runs: { count: values.length, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
   }
 }
 

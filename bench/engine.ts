@@ -11,7 +11,7 @@ import type { Host } from '../core/host.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
 import { systemClock } from '../server/system-clock.ts'
-import { compare } from './compare.ts'
+import { against, compare } from './compare.ts'
 import type { BenchRow } from './row.ts'
 
 /** One order; `shape` adds fields, so that V8 sees another hidden class. */
@@ -239,7 +239,7 @@ export async function benchEngine(): Promise<readonly BenchRow[]> {
     }),
   )
   rows.push(await benchShapes(count))
-  rows.push(await benchStart())
+  rows.push(...(await benchStart()))
   return rows
 }
 
@@ -288,26 +288,97 @@ const startDocument = JSON.stringify({
   edges: ['go -> a -> b -> c -> out'],
 })
 
-/** Starts event executions one after the other and waits for each. */
-async function benchStart(): Promise<BenchRow> {
+/** Starts event executions one after the other and waits for each; then opens many and leaves them idle. */
+async function benchStart(): Promise<readonly BenchRow[]> {
   const document = parse(startDocument)
   if (!document.ok) throw new Error(JSON.stringify(document.problems))
   const planned = plan(document.value, types)
   if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
   const pipeline = compile(planned.value, types, host)
   const count = 20_000
-  return compare({
-    figure: 'start to end of an event execution, 5 nodes',
-    ours: async () => {
-      for (let n = 0; n < count; n++) await pipeline.start('go', [message({ n }, null, 0)]).done
+  const micros: number[] = []
+  for (let round = -2; round < 7; round++) {
+    const begin = performance.now()
+    for (let n = 0; n < count; n++) await pipeline.start('go', [message({ n }, null, 0)]).done
+    if (round >= 0) micros.push(((performance.now() - begin) * 1000) / count)
+  }
+  return [against('start to end of an event execution, 5 nodes', micros, 20, 'µs/execution'), benchIdle()]
+}
+
+/** The memory of executions that have begun and wait: opened by a trigger that gives nothing yet. */
+function benchIdle(): BenchRow {
+  const count = 100_000
+  const opened: unknown[] = []
+  let open: (() => unknown) | null = null
+  const opener = define({
+    name: 'bench.opener',
+    version: 1,
+    summary: 'Opens executions that wait.',
+    inputs: [],
+    outputs: ['out'],
+    config: z.strictObject({}),
+    examples: [],
+    face: {
+      kind: 'event-trigger',
+      open: async (_config, context) => {
+        open = () => context.openScope()
+        return { pause: () => undefined, resume: () => undefined, close: async () => undefined }
+      },
     },
-    peer: async () => {
-      for (let n = 0; n < count; n++) await Promise.resolve(n)
-    },
-    peerName: 'an awaited promise; the goal is 20 µs',
-    per: count,
-    unit: 'ns/execution',
-    goal: null,
-    holds: (ours) => ours <= 20_000,
   })
+  const withOpener = createCatalogue([...types.types, defineVersions({ 1: opener }, { latest: 1 })])
+  const text = JSON.stringify({
+    millrace: 1,
+    name: 'idle',
+    nodes: {
+      go: { type: 'bench.opener@1' },
+      a: { type: 'filter@1', config: { where: '{{ $json.a > 0 }}' } },
+      out: { type: 'bench.sink@1' },
+    },
+    edges: ['go -> a -> out'],
+  })
+  const document = parse(text)
+  if (!document.ok) throw new Error(JSON.stringify(document.problems))
+  const planned = plan(document.value, withOpener)
+  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const sizes: number[] = []
+  for (let round = 0; round < 5; round++) {
+    const pipeline = compile(planned.value, withOpener, host)
+    void pipeline.open()
+    const make: (() => unknown) | null = open
+    if (make === null) throw new Error('the trigger did not open')
+    const before = heapAfterCollection()
+    for (let n = 0; n < count; n++) opened.push((make as () => unknown)())
+    sizes.push((heapAfterCollection() - before) / count)
+    opened.length = 0
+  }
+  return against('100,000 idle executions, each', sizes, 1024, 'bytes')
+}
+
+function heapAfterCollection(): number {
+  const collect: unknown = Reflect.get(globalThis, 'gc')
+  if (typeof collect !== 'function') throw new Error('run with --expose-gc')
+  collect()
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
+/** Telemetry: off is the same code without it; metrics counts per batch and stage. */
+export async function benchTelemetry(): Promise<readonly BenchRow[]> {
+  const count = 200_000
+  const bare = benchPipeline('bare', count, 0, 'off')
+  const off = benchPipeline('off', count, 0, 'off')
+  const metrics = benchPipeline('metrics', count, 0, 'metrics')
+  const base = {
+    peer: () => runOurs(bare),
+    peerName: 'the pipeline whose stages hold no telemetry code',
+    per: count,
+    unit: 'ns/message',
+    rounds: 31,
+    warmups: 5,
+  } as const
+  return [
+    await compare({ ...base, figure: 'telemetry off', ours: () => runOurs(off), goal: 1.02 }),
+    await compare({ ...base, figure: 'telemetry metrics', ours: () => runOurs(metrics), goal: 1.05 }),
+  ]
 }

@@ -19,7 +19,7 @@ import { deadLetterSink } from './dead-letter.ts'
 import { interpretStage } from './interpret.ts'
 import { Outlet } from './outlet.ts'
 import type { ErrorRoutes, Loop } from './stage.ts'
-import { kernelLoop, SyncStage } from './stage.ts'
+import { kernelLoop, MeteredStage, SyncStage } from './stage.ts'
 import type { StageText } from './stage-text.ts'
 import { stageText } from './stage-text.ts'
 
@@ -130,16 +130,16 @@ class Wiring {
     made: { readonly loop: Loop; readonly counters: readonly { readonly node: number; readonly port: string }[] },
   ): void {
     const counts = this.#engine.countsOf(stage, made.counters)
-    const runner = new SyncStage(
+    const parts: ConstructorParameters<typeof SyncStage> = [
       stage,
       made.loop,
       this.#outlets[stage.index] ?? [],
       (batch) => this.#deadLetter.next(batch),
       this.#errorRoutes(stage),
-      counts,
-      this.#engine.host.clock,
       (scope) => this.#engine.batchInput(scope),
-    )
+    ]
+    const runner =
+      counts === null ? new SyncStage(...parts) : new MeteredStage(counts, this.#engine.host.clock, ...parts)
     const [inlet] = this.#inlets[stage.index] ?? []
     if (inlet !== undefined) edge(inlet, (batch) => runner.accept(batch))
     if (stage.kind === 'loop') this.#engine.addTapper(stage, (taps) => this.#retap(stage, runner, taps))

@@ -1,6 +1,7 @@
 import { dateFunctions, dateMethods, durationMethods, jsDateMethods } from './date-methods.ts'
 import { isDateTime, isDuration, luxon, withoutDates } from './dates.ts'
 import { charge } from './fuel.ts'
+import type { Call } from './function-calls.ts'
 import { functionCalls } from './function-calls.ts'
 import { listMethods } from './list-methods.ts'
 import type { Kind } from './methods.ts'
@@ -9,7 +10,6 @@ import { isRegex } from './regex.ts'
 import { bounded, checkedReceiver, describeValue, keyOf, measure, operand } from './runtime.ts'
 import { regexMethods, textMethods } from './text-methods.ts'
 
-export type Call = (...args: readonly unknown[]) => unknown
 type Method = (receiver: unknown, ...args: readonly unknown[]) => unknown
 /** The receiver's kind is known when a method of a table is called, which the type cannot say. */
 type AnyMethod = (receiver: never, ...args: readonly unknown[]) => unknown

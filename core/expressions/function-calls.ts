@@ -1,9 +1,11 @@
 import { isDateTime, isDuration } from './dates.ts'
-import type { Call } from './dispatch.ts'
 import { tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
 import { groupBy, listFrom } from './list-methods.ts'
 import { describeValue, entryKey, itemsOf, keyOf, limitedText } from './runtime.ts'
+
+/** A function of the language, on values of any type. */
+export type Call = (...args: readonly unknown[]) => unknown
 
 /** The functions of the language by their full names. Those of luxon stand with the dates. */
 export const functionCalls: Readonly<Record<string, Call>> = {

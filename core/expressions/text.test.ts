@@ -22,6 +22,11 @@ describe('expressionText', () => {
     expect(written(parsed('{{ $vars.rate }}').ir).text).toBe('b.vars.rate')
     expect(written(parsed('{{ $key }}').ir).text).toBe('m.key')
   })
+  test('an optional path too, and its brackets end it', () => {
+    expect(written(parsed('{{ $json?.user?.["a b"]?.[0] }}').ir).text).toBe('(v?.user?.["a b"]?.[0])')
+    expect(written(parsed('{{ ($json?.a.b).c }}').ir).text).toBe('(v?.a.b).c')
+    expect(written(parsed('{{ $json.a?.map.b }}').ir).text).not.toContain('?.')
+  })
   test('an expression that cannot loop has no fuel in it', () => {
     expect(written(parsed("{{ $json.name.toUpperCase() + ' ' + $json.list.length }}").ir).text).toBe(
       '((c0(v.name) + " ") + v.list.length)',

@@ -94,7 +94,7 @@ class Emitter {
       case 'regex':
         return this.env(regexOf(ir.source, ir.flags))
       case 'chain':
-        return this.chain(ir.value, (text) => text)
+        return isPlainChain(ir.value) ? `(${this.plainChain(ir.value)})` : this.chain(ir.value, (text) => text)
     }
   }
 
@@ -217,6 +217,15 @@ class Emitter {
     return `((${params.join(', ')}) => { ${declared}${spent}; return ${result} })`
   }
 
+  /** An optional chain of fields and indexes only is one in JavaScript too. */
+  private plainChain(ir: Ir): string {
+    if (ir.op !== 'get' && ir.op !== 'at') return this.emit(ir)
+    const object = this.plainChain(ir.object)
+    const link = ir.op === 'get' ? this.field(ir.key) : `[${this.emit(ir.key)}]`
+    if (!ir.optional) return `${object}${link}`
+    return `${object}?.${link.replace(/^\./, '')}`
+  }
+
   /** An optional chain: what comes after a link that met null or undefined is not evaluated at all. */
   private chain(ir: Ir, rest: (text: string) => string): string {
     if (ir.op !== 'get' && ir.op !== 'at' && ir.op !== 'method') return rest(this.emit(ir))
@@ -248,6 +257,12 @@ class Emitter {
 /** What one run of a callback costs, the same in text and interpreter. */
 export function callbackSteps(body: Ir): number {
   return 12 + 4 * sizeOf(body)
+}
+
+function isPlainChain(ir: Ir): boolean {
+  if (ir.op === 'root' || ir.op === 'local') return true
+  if (ir.op === 'get') return !isGuardedName(ir.key) && isPlainChain(ir.object)
+  return ir.op === 'at' && ir.key.op === 'literal' && typeof ir.key.value === 'number' && isPlainChain(ir.object)
 }
 
 /** Callback methods that are the same as JavaScript's own, once the receiver is a list. */
