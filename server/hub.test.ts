@@ -177,6 +177,19 @@ describe('an upload', () => {
     await until(() => !existsSync(path))
   })
 
+  it('that its handler keeps outlives the answer, until it is let go', async () => {
+    let remove = (): void => {}
+    route(upload, (request, reply) => {
+      remove = request.keepFile()
+      reply.send(202, 'later')
+    })
+    expect((await fetch(`${server.url}/up`, { method: 'POST', body: 'film' })).status).toBe(202)
+    await fetch(`${server.url}/livez`)
+    expect(await spooled()).toHaveLength(1)
+    remove()
+    await until(async () => (await spooled()).length === 0)
+  })
+
   it.each([['with its length known'], ['in chunks']])(
     'cut half-way (%s) leaves no file and never starts the handler',
     async (how) => {
