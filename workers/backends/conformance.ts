@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { PoolOptions } from '../../core/host.ts'
 import type { Backend } from '../backend.ts'
@@ -36,7 +36,7 @@ export function describeBackend({ backend, isolated }: Abilities): void {
     await Promise.all(pools.splice(0).map((each) => each.close()))
   })
 
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
   describe('values', () => {
     test('cross as they are', async () => {
