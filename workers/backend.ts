@@ -32,7 +32,7 @@ export interface BootOrder {
   readonly env: readonly string[]
 }
 
-/** The pool's ears. Nothing is called after `ended`. */
+/** The pool's ears. Nothing is called before `boot` has returned, and nothing after `ended`. */
 export interface RunnerEvents {
   /** Something arrived. It is not checked yet: a runner may be broken. */
   frame(data: unknown): void

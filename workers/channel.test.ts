@@ -20,14 +20,15 @@ function endOf(socket: ReturnType<typeof duplexPair>[0], bytesMax: number): End 
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
+/** JSON, in which -0 is 0, and without the one name that is never written back. */
+const plainData = fc
+  .json()
+  .filter((text) => !text.includes('__proto__'))
+  .map((text): unknown => JSON.parse(text))
+
 describe('a channel', () => {
   test('gives the same frames wherever the bytes are cut', async () => {
-    const frame = fc.tuple(
-      fc.constant('value'),
-      fc.nat(),
-      fc.nat(),
-      fc.anything({ withDate: true, withNullPrototype: false }),
-    )
+    const frame = fc.tuple(fc.constant('value'), fc.nat(), fc.nat(), plainData)
     await fc.assert(
       fc.asyncProperty(
         fc.array(frame, { maxLength: 10 }),
