@@ -47,7 +47,8 @@ export function readDocument(path: string): Result<Document> {
   return parse(text)
 }
 
-function childOf(parent: string, name: string): Document | null {
+/** The document that a call in `parent` names by its path; null when there is none. */
+export function childOf(parent: string, name: string): Document | null {
   const document = readDocument(resolve(dirname(parent), name))
   return document.ok ? document.value : null
 }

@@ -9,6 +9,58 @@ const program = new Command('millrace')
   .exitOverride()
 
 program
+  .command('run')
+  .description('run a workflow until it is done; Ctrl-C drains and says what was done')
+  .argument('<file>', 'workflow document')
+  .option('--input <json>', 'what a manual trigger starts with: JSON, @FILE, or - for lines of standard input')
+  .option('--entry <trigger>', 'the trigger to start at, where there are several')
+  .option('--set <NAME=VALUE...>', 'set a variable, read as $vars.NAME')
+  .option('--allow-env <NAME...>', 'let the document read an environment variable as $env.NAME')
+  .option('--allow-folder <path...>', 'let the document read and write files there')
+  .option('--tasks <file...>', 'modules that define tasks for pool nodes')
+  .option('--dead-letter <file>', 'append messages that failed for good, as NDJSON')
+  .option('--quiet', 'say nothing unless it fails')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ millrace run hello.yaml --input '{"name":"Ada"}'
+  $ cat big.ndjson | millrace run filter.yaml > out.ndjson
+  $ millrace run orders.yaml --set rate=1.2 --dead-letter failed.ndjson`,
+  )
+  .action(async (file: string, options) => (await import('./commands/run.ts')).run(file, options))
+
+program
+  .command('lint')
+  .description('show all problems of documents')
+  .argument('<files...>', 'workflow documents')
+  .option('--json', 'one JSON object a document')
+  .addHelpText('after', '\nExamples:\n  $ millrace lint orders.yaml\n  $ millrace lint --json *.yaml')
+  .action(async (files: string[], options) => (await import('./commands/lint.ts')).lint(files, options))
+
+program
+  .command('test')
+  .description("run documents' own test cases, on virtual time")
+  .argument('<files...>', 'workflow documents')
+  .addHelpText('after', '\nExamples:\n  $ millrace test orders.yaml')
+  .action(async (files: string[]) => (await import('./commands/test.ts')).test(files))
+
+program
+  .command('explain')
+  .description('show the plan of a document, its stages and their generated source')
+  .argument('<file>', 'workflow document')
+  .option('--json', 'the plan as JSON')
+  .addHelpText('after', '\nExamples:\n  $ millrace explain orders.yaml')
+  .action(async (file: string, options) => (await import('./commands/explain.ts')).explain(file, options))
+
+program
+  .command('nodes')
+  .description('list node types, or show the docs of one')
+  .argument('[type]', 'node type, such as filter')
+  .addHelpText('after', '\nExamples:\n  $ millrace nodes\n  $ millrace nodes http.request')
+  .action(async (type: string | undefined) => (await import('./commands/nodes.ts')).nodes(type))
+
+program
   .command('serve')
   .description('serve workflows: webhooks, streams, API and realtime topics on one port')
   .argument('[files...]', 'workflow documents')

@@ -28,6 +28,8 @@ export interface Definition<C> {
   readonly face: Face<C>
   /** A trigger whose values are fresh objects that nobody else holds: they may be changed in place. */
   readonly freshValues?: boolean
+  /** Speaks to the outside: a document's own tests must say what it answers. */
+  readonly outside?: boolean
   /** Keeps something between messages; two triggers of different lifetimes must not both reach it. */
   readonly stateful?: boolean
   /** The input port by which a cycle may come back; only a node that counts rounds has one. */

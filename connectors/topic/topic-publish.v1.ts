@@ -43,7 +43,7 @@ export const topicPublishV1 = define({
         )
       const topicOf = context.reader(config.topic)
       const whole = config.value.ir === null && config.value.constant === null
-      const valueOf = context.reader(config.value)
+      const readValue = context.reader(config.value)
       return {
         async write(messages, signal, scopes) {
           const failures: WriteFailure[] = []
@@ -57,7 +57,7 @@ export const topicPublishV1 = define({
                   'topic.invalid',
                   `the topic is ${JSON.stringify(topic)}; use 1 to 200 of a-z 0-9 . _ / -`,
                 )
-              const value = whole ? message.value : valueOf(message, scope)
+              const value = whole ? message.value : readValue(message, scope)
               const values = byTopic.get(topic)
               if (values === undefined) byTopic.set(topic, [value])
               else values.push(value)

@@ -13,6 +13,7 @@ export const respondV1 = define({
     'A slow caller slows the flow; one that went away ends the execution. To a caller that asked not to wait nothing is said.',
   inputs: ['in'],
   outputs: ['out'],
+  outside: true,
   config: z.strictObject({
     mode: z.enum(['whole', 'ndjson', 'sse', 'auto']).default('whole').describe('One answer, or a stream.'),
     status: z.int().min(200).max(599).default(200),

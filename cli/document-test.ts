@@ -1,0 +1,158 @@
+import { z } from 'zod'
+import { createCatalogue } from '../core/catalogue.ts'
+import { compile } from '../core/compile/compile.ts'
+import type { AnyDefinition } from '../core/define.ts'
+import { define, defineVersions } from '../core/define.ts'
+import type { Document, DocumentEdge, DocumentNode, DocumentTest } from '../core/document/document.ts'
+import { plan } from '../core/document/plan.ts'
+import { NodeError } from '../core/flow/failure.ts'
+import { message } from '../core/flow/message.ts'
+import { formatProblem } from '../core/problem.ts'
+import { testHost } from '../core/testing.ts'
+import { catalogue } from '../nodes.ts'
+import type { Loaded } from './load.ts'
+import { childOf } from './load.ts'
+
+/** What left each port that the test names, in order, in plain JSON. */
+export type Got = Readonly<Record<string, readonly unknown[]>>
+
+/**
+ * Runs one test case of a document on virtual time. Triggers give the test's input, sinks keep what they would write,
+ * and nodes that speak to the outside answer what the test's mocks say. Throws a NodeError when one has no mock, or nothing moves any more.
+ */
+export async function runDocumentTest(loaded: Loaded, test: DocumentTest): Promise<Got> {
+  const got: Record<string, unknown[]> = {}
+  const types = createCatalogue([
+    ...catalogue.types,
+    defineVersions({ 1: givenTrigger }, { latest: 1 }),
+    defineVersions({ 1: keptSink(got) }, { latest: 1 }),
+    defineVersions({ 1: mockedNode() }, { latest: 1 }),
+  ])
+  const document = rewrite(loaded.document, test, got)
+  const planned = plan(document, types, { id: document.name, workflows: (name) => childOf(loaded.path, name) })
+  if (!planned.ok) throw new NodeError('test.problems', planned.problems.map(formatProblem).join('\n  '))
+  const host = testHost({ vars: () => test.vars, env: test.env })
+  const pipeline = compile(planned.value, types, host)
+  const now = host.clock.now()
+  for (const [trigger, values] of Object.entries(test.input))
+    for (const value of values) {
+      let over = false
+      void pipeline.start(trigger, [message(value, null, now)]).done.then(() => {
+        over = true
+      })
+      if (!(await host.clock.runUntil(() => over)))
+        throw new NodeError('test.stalled', `the execution that ${trigger} started does not end`)
+    }
+  for (const letter of host.deadLetters)
+    (got['dead-letter'] ??= []).push({ error: letter.failure.message, value: letter.value })
+  return JSON.parse(JSON.stringify(got, bytesAsText))
+}
+
+function bytesAsText(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? { base64: Buffer.from(value).toString('base64') } : value
+}
+
+/** The document with test stand-ins for triggers, sinks and mocked nodes, and a keeper on each port that the test names. */
+function rewrite(document: Document, test: DocumentTest, got: Record<string, unknown[]>): Document {
+  const nodes: Record<string, DocumentNode> = {}
+  const edges: DocumentEdge[] = [...document.edges]
+  for (const [id, node] of Object.entries(document.nodes)) {
+    const definition = catalogue.find(node.type)
+    nodes[id] = definition === null ? node : standIn(id, node, definition, test)
+  }
+  for (const key of Object.keys(test.expect)) {
+    const [id = '', port = 'out'] = key.split('.')
+    if (nodes[id]?.type === 'test.kept@1' || id === 'dead-letter') continue
+    if (nodes[id] === undefined)
+      throw new NodeError('test.unknown-node', `the test expects something of ${id}, which is no node`)
+    const keeper = `kept-${id}-${port}`.toLowerCase()
+    nodes[keeper] = {
+      type: 'test.kept@1',
+      label: null,
+      config: { as: key },
+      onError: null,
+      into: 'replace',
+      position: null,
+    }
+    edges.push({ from: id, fromPort: port, to: keeper, toPort: 'in' })
+    got[key] = []
+  }
+  return { ...document, nodes, edges }
+}
+
+function standIn(id: string, node: DocumentNode, definition: AnyDefinition, test: DocumentTest): DocumentNode {
+  const { kind } = definition.face
+  if (kind === 'event-trigger' || kind === 'stream-trigger') return { ...node, type: 'test.given@1', config: {} }
+  if (kind === 'sink') return { ...node, type: 'test.kept@1', config: { as: id } }
+  const mocks = test.mocks[id]
+  if (mocks !== undefined) return { ...node, type: 'test.mocked@1', config: { answers: mocks } }
+  if (definition.outside === true)
+    throw new NodeError(
+      'test.no-mock',
+      `${id} (${definition.name}) speaks to the outside: say under mocks what it answers`,
+    )
+  return node
+}
+
+const givenTrigger = define({
+  name: 'test.given',
+  version: 1,
+  summary: 'Starts an execution with a value of the test.',
+  inputs: [],
+  outputs: ['out'],
+  config: z.strictObject({}),
+  examples: [],
+  face: {
+    kind: 'event-trigger',
+    open: async () => ({ pause: () => undefined, resume: () => undefined, close: async () => undefined }),
+  },
+})
+
+function keptSink(got: Record<string, unknown[]>): AnyDefinition {
+  return define({
+    name: 'test.kept',
+    version: 1,
+    summary: 'Keeps what would be written.',
+    inputs: ['in'],
+    outputs: [],
+    config: z.strictObject({ as: z.string() }),
+    examples: [],
+    face: {
+      kind: 'sink',
+      limits: () => ({ messagesMax: 10_000, waitMsMax: 0, timeoutMs: 1_000, concurrency: 1 }),
+      make: (config) => ({
+        write: async (messages) => {
+          ;(got[config.as] ??= []).push(...messages.map((each) => each.value))
+          return []
+        },
+        close: async () => undefined,
+      }),
+    },
+  })
+}
+
+function mockedNode(): AnyDefinition {
+  return define({
+    name: 'test.mocked',
+    version: 1,
+    summary: 'Answers what the test says, in order; the last answer again and again.',
+    inputs: ['in'],
+    outputs: ['out'],
+    config: z.strictObject({ answers: z.array(z.unknown()) }),
+    examples: [],
+    face: {
+      kind: 'expand',
+      limits: () => ({ concurrency: 1, timeoutMs: 60_000, inFlightMax: 1_000 }),
+      make: (config, context) => {
+        let next = 0
+        return async function* (each) {
+          const answer = config.answers[Math.min(next++, config.answers.length - 1)]
+          if (typeof answer === 'object' && answer !== null && 'error' in answer && Object.keys(answer).length === 1)
+            throw new NodeError('test.mocked-error', String(answer.error))
+          // A list stands for several results, as of a pool's task.
+          for (const value of Array.isArray(answer) ? answer : [answer]) yield context.result(each, value)
+        }
+      },
+    },
+  })
+}

@@ -1,0 +1,148 @@
+import { z } from 'zod'
+import type { AnyDefinition, NodeType } from '../core/define.ts'
+
+/** One field of a node's config, as its schema describes it. */
+export interface FieldDocs {
+  readonly name: string
+  readonly type: string
+  readonly required: boolean
+  readonly fallback: string | null
+  readonly limits: string
+  readonly text: string
+}
+
+/** Fields of a definition's config, nested ones with dotted names. */
+export function fieldsOf(definition: AnyDefinition): readonly FieldDocs[] {
+  const schema = z.toJSONSchema(definition.config, { io: 'input', unrepresentable: 'any' })
+  return walk(schema, '')
+}
+
+/** The docs of a node type at its latest version, as Markdown: written from what the definition says, by nobody's hand. */
+export function nodeMarkdown(type: NodeType): string {
+  const definition = type.versions[type.latest]
+  if (definition === undefined) return ''
+  const fields = fieldsOf(definition)
+  const lines = [
+    `## ${definition.name}@${definition.version}`,
+    '',
+    definition.summary,
+    ...(definition.notes === undefined ? [] : ['', definition.notes]),
+    '',
+    `*Kind* ${kindOf(definition)} · *in* ${portsOf(definition.inputs)} · *out* ${outputsOf(definition)}`,
+    '',
+    ...(fields.length === 0
+      ? ['It has no settings.']
+      : [
+          '| field | type | default | limits | meaning |',
+          '|---|---|---|---|---|',
+          ...fields.map(
+            (field) =>
+              `| \`${field.name}\` | ${field.type} | ${field.required ? '**required**' : (field.fallback ?? '')} | ${field.limits} | ${field.text} |`,
+          ),
+        ]),
+    '',
+    ...definition.examples.flatMap((example) => [
+      `**${example.title}**`,
+      '',
+      '```yaml',
+      `type: ${definition.name}@${definition.version}`,
+      ...(example.into === undefined ? [] : [`into: ${example.into}`]),
+      `config: ${JSON.stringify(example.config)}`,
+      ...(example.input.length === 0 ? [] : [`# in:  ${example.input.map((each) => JSON.stringify(each)).join(', ')}`]),
+      ...(example.output === null
+        ? []
+        : Object.entries(example.output).map(
+            ([port, values]) => `# ${port}: ${values.map((each) => JSON.stringify(each)).join(', ')}`,
+          )),
+      '```',
+      '',
+    ]),
+  ]
+  return lines.join('\n')
+}
+
+function kindOf(definition: AnyDefinition): string {
+  const { kind } = definition.face
+  if (kind === 'event-trigger') return 'trigger, an execution per event'
+  if (kind === 'stream-trigger') return 'trigger, one long-lived execution'
+  if (kind === 'sink') return 'sink'
+  return 'operator'
+}
+
+function portsOf(ports: readonly string[]): string {
+  return ports.length === 0 ? 'nothing' : ports.map((port) => `\`${port}\``).join(', ')
+}
+
+function outputsOf(definition: AnyDefinition): string {
+  const trigger = definition.face.kind.endsWith('trigger')
+  const named =
+    typeof definition.outputs === 'function' ? ['by its config'] : definition.outputs.map((port) => `\`${port}\``)
+  return [...named, ...(trigger ? [] : ['`error`'])].join(', ')
+}
+
+type Schema = z.core.JSONSchema.BaseSchema
+
+function walk(schema: Schema, prefix: string): readonly FieldDocs[] {
+  const required = new Set(schema.required ?? [])
+  return Object.entries(schema.properties ?? {}).flatMap(([name, each]) => {
+    if (typeof each === 'boolean') return []
+    const path = `${prefix}${name}`
+    const inner = innerOf(each)
+    const own: FieldDocs = {
+      name: path,
+      type: typeOf(each),
+      required: required.has(name) && each.default === undefined,
+      fallback:
+        each.default === undefined || isExpressionDefault(each.default) ? null : `\`${JSON.stringify(each.default)}\``,
+      limits: limitsOf(inner),
+      text: (each.description ?? '').replaceAll('|', '\\|'),
+    }
+    const nested =
+      inner.type === 'object'
+        ? walk(inner, `${path}.`)
+        : inner.type === 'array' && isSchema(inner.items)
+          ? walk(inner.items, `${path}[].`)
+          : []
+    return [own, ...nested]
+  })
+}
+
+function isSchema(value: unknown): value is Schema {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isExpressionDefault(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && '$expression' in value
+}
+
+/** What an expression's value must be, where the field takes one; else the field's own schema. */
+function innerOf(schema: Schema): Schema {
+  const { inner } = schema
+  return isSchema(inner) ? inner : schema
+}
+
+function typeOf(schema: Schema): string {
+  const inner = innerOf(schema)
+  const base = plainType(inner)
+  if (schema.expression === 'message') return `${base} or expression`
+  if (schema.expression === 'start') return `${base} or expression known at start`
+  return base
+}
+
+function plainType(schema: Schema): string {
+  if (schema.enum !== undefined) return schema.enum.map((each) => `\`${String(each)}\``).join(', ')
+  if (schema.anyOf !== undefined)
+    return [...new Set(schema.anyOf.map((each) => (isSchema(each) ? plainType(each) : 'any')))].slice(0, 4).join(' or ')
+  if (schema.$ref !== undefined) return 'any JSON'
+  if (schema.type === 'array') return isSchema(schema.items) ? `list of ${plainType(schema.items)}` : 'list'
+  return typeof schema.type === 'string' ? schema.type : 'any JSON'
+}
+
+function limitsOf(schema: Schema): string {
+  const from = schema.minimum ?? schema.minLength ?? schema.minItems
+  const to = schema.maximum ?? schema.maxLength ?? schema.maxItems
+  const what = schema.type === 'string' ? ' characters' : schema.type === 'array' ? ' items' : ''
+  if (from !== undefined && to !== undefined) return `${from} to ${to}${what}`
+  if (to !== undefined) return `at most ${to}${what}`
+  return from === undefined ? '' : `at least ${from}${what}`
+}
