@@ -13,6 +13,7 @@ import {
   WEBM,
 } from 'mediabunny'
 import { NodeError } from '../../../core/flow/failure.ts'
+import { openCues } from './matroska-cues.ts'
 import { fitsMatroskaPipe } from './matroska-pipe.ts'
 
 /** A video whose keyframes can be listed and read one by one, without decoding and without reading the rest. */
@@ -30,11 +31,17 @@ export interface VideoSource {
   /** What a decoder must know beforehand (avcC, hvcC, av1C), if the codec has such a thing. */
   readonly description: Uint8Array | null
   readonly decoderConfig: VideoDecoderConfig
-  /** Times of all keyframes, ascending, in seconds. */
-  keyframes(signal: AbortSignal): Promise<readonly number[]>
+  keyframes(signal: AbortSignal): Promise<Keyframes>
   /** The keyframe at exactly this time, or null where the file ends before it. */
   read(time: number): Promise<Uint8Array | null>
   close(): void
+}
+
+export interface Keyframes {
+  /** Ascending, in seconds. */
+  readonly times: readonly number[]
+  /** False when the list breaks off at a damaged place. */
+  readonly whole: boolean
 }
 
 /** 14 hours of nothing but keyframes at 20 per second; beyond that a file is refused rather than listed for ever. */
@@ -61,7 +68,7 @@ export async function openSource(
   })
   let opened: VideoSource | null = null
   try {
-    if (await input.canRead()) opened = await describe(input)
+    if (await input.canRead()) opened = await describe(input, path)
   } catch (thrown) {
     if (thrown instanceof NodeError) throw thrown
     // Half an index or a damaged header: ffmpeg may still make something of it.
@@ -71,29 +78,43 @@ export async function openSource(
   return opened
 }
 
-/** Reads just what is asked for: reading ahead, as mediabunny's own file source does, doubles the work on keyframes. */
+/** The same bytes asked for so often in a row mean that the demuxer turns in a circle. */
+const sameReadsMax = 200
+
+/**
+ * Reads just what is asked for: reading ahead, as mediabunny's own file source does, doubles the work on keyframes.
+ * Without its cache, because some damaged Matroska files make it ask for the same bytes for ever; from the cache that
+ * would block this thread for good, here it is seen and ended.
+ */
 async function exactReads(path: string): Promise<CustomSource> {
   const file = await open(path)
+  let last = ''
+  let same = 0
   return new CustomSource({
     getSize: async () => (await file.stat()).size,
     read: async (start, end) => {
+      const range = `${start}-${end}`
+      same = range === last ? same + 1 : 0
+      last = range
+      if (same > sameReadsMax) throw new Error('the demuxer turns in a circle')
       // Not from the shared pool and not zeroed: every byte is written, and half the bytes of a run pass here.
       const bytes = Buffer.allocUnsafeSlow(end - start)
       let at = 0
       while (at < bytes.length) {
         const { bytesRead } = await file.read(bytes, at, bytes.length - at, start + at)
-        if (bytesRead === 0) break
+        if (bytesRead === 0) throw new Error('the file ends before the bytes that its index names')
         at += bytesRead
       }
-      return bytes.subarray(0, at)
+      return bytes
     },
+    maxCacheSize: 0,
     // The file is only read: an error in closing it loses nothing.
     dispose: () => void file.close().catch(() => undefined),
     handleUnhandledError: () => undefined,
   })
 }
 
-async function describe(input: Input): Promise<VideoSource | null> {
+async function describe(input: Input, path: string): Promise<VideoSource | null> {
   const track = await input.getPrimaryVideoTrack()
   if (track === null) {
     if ((await input.getTracks()).length === 0) return null
@@ -111,6 +132,8 @@ async function describe(input: Input): Promise<VideoSource | null> {
   const startS = format === MPEG_TS.name ? await input.getFirstTimestamp() : 0
   // A recording that was written as it happened does not state its length.
   const durationS = (await input.getDurationFromMetadata()) ?? (await track.computeDuration())
+  const matroska = format === MATROSKA.name || format === WEBM.name
+  const cues = matroska ? await openCues(path, track.id) : null
   return {
     container: format === MPEG_TS.name ? 'MPEG-TS' : format,
     startS,
@@ -121,9 +144,14 @@ async function describe(input: Input): Promise<VideoSource | null> {
     durationMs: Math.round((durationS - startS) * 1000),
     description: decoderConfig.description === undefined ? null : bytesOf(decoderConfig.description),
     decoderConfig,
-    keyframes: (signal) => listKeyframes(sink, signal),
-    read: (time) => readKeyframe(sink, time),
-    close: () => input.dispose(),
+    keyframes: async (signal) =>
+      cues === null ? await listKeyframes(sink, signal) : { times: cues.times, whole: true },
+    read: (time) => cues?.read(time) ?? readKeyframe(sink, time),
+    close: () => {
+      input.dispose()
+      // Both are only read: an error in closing loses nothing.
+      void cues?.close().catch(() => undefined)
+    },
   }
 }
 
@@ -133,15 +161,22 @@ function bytesOf(buffer: AllowSharedBufferSource): Uint8Array {
     : new Uint8Array(buffer)
 }
 
-async function listKeyframes(sink: EncodedPacketSink, signal: AbortSignal): Promise<readonly number[]> {
+/** Walks along the keyframes; what was found before a damaged place counts. */
+async function listKeyframes(sink: EncodedPacketSink, signal: AbortSignal): Promise<Keyframes> {
   const times: number[] = []
-  let packet = await sink.getFirstKeyPacket({ metadataOnly: true })
-  while (packet !== null && times.length < keyframesMax) {
-    if (times.length % 256 === 0) signal.throwIfAborted()
-    times.push(packet.timestamp)
-    packet = await sink.getNextKeyPacket(packet, { metadataOnly: true })
+  let whole = true
+  try {
+    let packet = await sink.getFirstKeyPacket({ metadataOnly: true })
+    while (packet !== null && times.length < keyframesMax) {
+      if (times.length % 256 === 0) signal.throwIfAborted()
+      times.push(packet.timestamp)
+      packet = await sink.getNextKeyPacket(packet, { metadataOnly: true })
+    }
+  } catch {
+    signal.throwIfAborted()
+    whole = false
   }
-  return times.sort((a, b) => a - b)
+  return { times: times.sort((a, b) => a - b), whole }
 }
 
 async function readKeyframe(sink: EncodedPacketSink, time: number): Promise<Uint8Array | null> {

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { failureOf } from '../../../core/flow/failure.ts'
@@ -130,6 +131,33 @@ describe.each(['ffmpeg', 'in-process'] as const)('thumbnails with %s', (kind) =>
       expect(failure.message).not.toContain(clips.folder)
       expect(failure.message).toMatch(/Choose|Upload|Check|Convert|Install/)
     }
+  })
+
+  test('comes to an end with damaged files: with values, or with an error that says what to do', async () => {
+    let seed = 1
+    const random = () => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647
+    for (let round = 0; round < 20; round++) {
+      const name = (['end', 'fragmented', 'mkv', 'webm'] as const)[round % 4] ?? 'end'
+      const bytes = await readFile(clips.paths[name])
+      const zone = round % 3 === 0 ? bytes.length : 2000
+      for (let i = 0; i <= round; i++) bytes[Math.floor(random() * zone)] = Math.floor(random() * 256)
+      const cut = round % 4 === 2 ? bytes.subarray(0, Math.floor(random() * bytes.length)) : bytes
+      const path = await clips.write('damaged', cut)
+      const end = await all(run({ path })).then(
+        (values) => values.at(-1)?.kind,
+        (thrown: unknown) => failureOf(thrown, null).code,
+      )
+      expect(end, `round ${round}`).toMatch(/^done$|^video\./)
+    }
+  })
+
+  test('ends with junk where a Matroska file should go on', async () => {
+    const bytes = await readFile(clips.paths.mkv)
+    const junk = Buffer.alloc(100_000, 0xa7)
+    const path = await clips.write('junk.mkv', Buffer.concat([bytes.subarray(0, bytes.length / 2), junk]))
+    const values = await all(run({ path, order: 'time' }))
+    expect(thumbnailsOf(values).length).toBeGreaterThan(4)
+    expect(values.at(-1)).toMatchObject({ kind: 'done', truncated: true })
   })
 
   test('ends and leaves no process when the signal aborts', async () => {

@@ -55,17 +55,17 @@ interface Job {
 async function* fromIndex(source: VideoSource, job: Job): AsyncGenerator<ThumbnailsOutput, void, undefined> {
   const { request, decoder, context } = job
   const keyframes = await source.keyframes(context.signal)
-  const plan = planFrames(keyframes, request)
+  const plan = planFrames(keyframes.times, request)
   if (plan.length === 0) throw nothingInside(job)
   const size = sizeOf(source, request.widthPx)
   if (context.resumeAfter === 0) {
     const { container, codec, width, height, durationMs } = source
-    const counts = { keyframes: keyframes.length, thumbnails: plan.length }
+    const counts = { keyframes: keyframes.times.length, thumbnails: plan.length }
     yield { kind: 'video', container, codec, width, height, durationMs, ...counts, decoder: decoder.label }
   }
   const had = Math.max(0, context.resumeAfter - 1)
   let missing = await countCutOff(source, plan.slice(0, had), job)
-  let cutOff = missing > 0
+  let cutOff = missing > 0 || !keyframes.whole
   let place = Math.min(had, plan.length)
   for await (const picture of decode(source, plan.slice(had), size, job)) {
     place++
