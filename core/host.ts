@@ -22,6 +22,14 @@ export interface Host {
   readonly topics?: Topics
   readonly files?: Files
   readonly standardStreams?: StandardStreams
+  /** Where a thread notes what it works on, for the watchdog outside. Absent where nobody watches. */
+  readonly watch?: Watch
+}
+
+/** Shared memory between a thread and its watchdog; plain stores, a third of a nanosecond each. */
+export interface Watch {
+  /** `[0]`: the node at work, its index plus one; 0 when none is. `[1]`: beats. */
+  readonly slots: Int32Array
 }
 
 export interface Clock {

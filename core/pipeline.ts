@@ -10,9 +10,10 @@ export interface Pipeline {
   sourceOf(stage: number): string
   /**
    * Starts an execution at an event trigger with these messages, or the one long-lived execution of all stream triggers.
-   * Costs microseconds: nothing is parsed, compiled or subscribed.
+   * Costs microseconds: nothing is parsed, compiled or subscribed. `id` is for a caller that must know it before;
+   * without it the pipeline gives one.
    */
-  start(entry: string, input?: readonly Message[]): Execution
+  start(entry: string, input?: readonly Message[], id?: string): Execution
   /** Opens all triggers: event triggers begin to listen, stream triggers to flow. Answers the long-lived execution, if any. */
   open(): Promise<Execution | null>
   /** Executions that are not over yet. */

@@ -1,13 +1,13 @@
 import { appendFileSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { compile } from '../../core/compile/compile.ts'
 import { message } from '../../core/flow/message.ts'
 import type { DeadLetter } from '../../core/host.ts'
 import type { Execution, Outcome, Pipeline } from '../../core/pipeline.ts'
 import { formatProblem } from '../../core/problem.ts'
 import { catalogue } from '../../nodes.ts'
 import { createHost } from '../../server/host.ts'
+import { launch } from '../../server/isolation/launch.ts'
 import { createLog } from '../../server/log.ts'
 import { createPools } from '../../workers/pools.ts'
 import { onInterrupt } from '../interrupt.ts'
@@ -42,12 +42,13 @@ export async function run(file: string, options: RunOptions): Promise<void> {
   const { plan } = result.value
   const log = createLog(options.quiet === true ? 'error' : 'info')
   const pools = createPools({ tasks: (options.tasks ?? []).map((each) => new URL(`file://${resolve(each)}`)), log })
+  const folders = [dirname(resolve(file)), process.cwd(), ...(options.allowFolder ?? []).map((each) => resolve(each))]
   let deadLetters = 0
   const host = createHost({
     allowEnv: options.allowEnv ?? [],
     environment: process.env,
     vars,
-    folders: [dirname(resolve(file)), process.cwd(), ...(options.allowFolder ?? []).map((each) => resolve(each))],
+    folders,
     log,
     deadLetter: async (letters) => {
       deadLetters += letters.length
@@ -57,7 +58,7 @@ export async function run(file: string, options: RunOptions): Promise<void> {
     standardStreams,
   })
   const begin = performance.now()
-  const pipeline = compile(plan, catalogue, host)
+  const pipeline = await launch(plan, catalogue, host, { folders })
   printLastValues(pipeline)
   const endProgress = showProgress(pipeline)
   const interrupted = onInterrupt()

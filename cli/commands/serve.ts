@@ -1,9 +1,9 @@
 import { resolve } from 'node:path'
-import { compile } from '../../core/compile/compile.ts'
 import { formatProblem } from '../../core/problem.ts'
 import { catalogue } from '../../nodes.ts'
 import { createServer } from '../../server/create-server.ts'
 import { createHost } from '../../server/host.ts'
+import { launch } from '../../server/isolation/launch.ts'
 import { createLog } from '../../server/log.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { load } from '../load.ts'
@@ -50,7 +50,10 @@ export async function serve(files: readonly string[], options: ServeOptions): Pr
       hub: server.hub,
       topics: server.topics,
     })
-    await server.deploy(result.value.plan.workflow.id, compile(result.value.plan, catalogue, host))
+    await server.deploy(
+      result.value.plan.workflow.id,
+      await launch(result.value.plan, catalogue, host, { folders: [resolve(file, '..')] }),
+    )
     console.error(`${file}: ${result.value.plan.workflow.name} is deployed`)
   }
   console.error(`listening on ${server.url}`)

@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs'
 import { Subject } from 'rxjs'
 import type { Catalogue } from '../catalogue.ts'
-import type { AnyDefinition } from '../define.ts'
+import type { AnyDefinition, SinkWriter } from '../define.ts'
 import type { Plan, PlannedNode, PlannedStage } from '../document/plan.ts'
 import { Alignment } from '../flow/align.ts'
 import type { AsyncContext } from '../flow/async-map.ts'
@@ -11,7 +11,8 @@ import { edge } from '../flow/edge.ts'
 import { expand } from '../flow/expand.ts'
 import type { Scope } from '../flow/scope.ts'
 import { sink } from '../flow/sink.ts'
-import type { Host } from '../host.ts'
+import { watched } from '../flow/watch.ts'
+import type { Host, Watch } from '../host.ts'
 import type { Pipeline } from '../pipeline.ts'
 import { Engine } from '../run/engine.ts'
 import { nodeContext } from './context.ts'
@@ -79,14 +80,22 @@ class Wiring {
       }
       case 'async':
         return this.#twoPorts(stage, first, (input) =>
-          asyncMap(face.make(config, context), face.limits(config), this.#asyncContext(first))(input),
+          asyncMap(
+            watched(this.#engine.host.watch, first.index, face.make(config, context)),
+            face.limits(config),
+            this.#asyncContext(first),
+          )(input),
         )
       case 'expand':
         return this.#twoPorts(stage, first, (input) =>
-          expand(face.make(config, context), face.limits(config), this.#asyncContext(first))(input),
+          expand(
+            watched(this.#engine.host.watch, first.index, face.make(config, context)),
+            face.limits(config),
+            this.#asyncContext(first),
+          )(input),
         )
       case 'sink': {
-        const writer = face.make(config, context)
+        const writer = watchedWriter(this.#engine.host.watch, first.index, face.make(config, context))
         context.onRelease(() => writer.close())
         return this.#twoPorts(stage, first, (input) => ({
           out: null,
@@ -141,7 +150,11 @@ class Wiring {
     const runner =
       counts === null ? new SyncStage(...parts) : new MeteredStage(counts, this.#engine.host.clock, ...parts)
     const [inlet] = this.#inlets[stage.index] ?? []
-    if (inlet !== undefined) edge(inlet, (batch) => runner.accept(batch))
+    if (inlet !== undefined)
+      edge(
+        inlet,
+        watched(this.#engine.host.watch, stage.nodes[0] ?? -1, (batch: Batch) => runner.accept(batch)),
+      )
     if (stage.kind === 'loop') this.#engine.addTapper(stage, (taps) => this.#retap(stage, runner, taps))
   }
 
@@ -298,6 +311,11 @@ class Wiring {
     if (definition !== null) return definition
     throw new Error(`the plan needs ${node.type}, which this catalogue does not have`)
   }
+}
+
+function watchedWriter(watch: Watch | undefined, node: number, writer: SinkWriter): SinkWriter {
+  if (watch === undefined) return writer
+  return { write: watched(watch, node, writer.write.bind(writer)), close: () => writer.close() }
 }
 
 const kernelEmitsMax = 1024

@@ -128,15 +128,15 @@ export class Engine {
     return made
   }
 
-  openRun(trigger: Trigger, ended: ((failure: Failure | null) => void) | null = null): Run {
+  openRun(trigger: Trigger, ended: ((failure: Failure | null) => void) | null = null, id: string | null = null): Run {
     if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
-    const run = new Run(this, trigger, ++this.#scopes, ended)
+    const run = new Run(this, trigger, ++this.#scopes, ended, id)
     this.#add(run)
     return run
   }
 
   runOf(scope: Scope): Run | undefined {
-    return this.#runs.get(this.executionId(scope.id))
+    return scope.owner instanceof Run ? scope.owner : undefined
   }
 
   finished(run: Run): void {
@@ -160,7 +160,7 @@ export class Engine {
       executions: runs,
       started$: this.#started,
       sourceOf,
-      start: (entry, input) => this.#start(entry, input),
+      start: (entry, input, id) => this.#start(entry, input, id ?? null),
       open: () => this.#open(),
       metrics: () => this.#metrics(),
       tap: (node, port, read) => this.#tap(node, port, read),
@@ -173,25 +173,25 @@ export class Engine {
     if (this.#started.observed) this.#started.next(run)
   }
 
-  #start(entry: string, input: readonly Message[] = []): Execution {
+  #start(entry: string, input: readonly Message[] = [], id: string | null = null): Execution {
     const trigger = this.#triggers.get(entry)
     if (trigger === undefined)
       throw new NodeError(
         'execution.unknown-entry',
         `there is no trigger ${JSON.stringify(entry)}; the workflow has ${[...this.#triggers.keys()].join(', ')}`,
       )
-    if (trigger.lifetime === 'stream') return this.#startStream()
-    const run = this.openRun(trigger)
+    if (trigger.lifetime === 'stream') return this.#startStream(id)
+    const run = this.openRun(trigger, null, id)
     const size = { messages: input.length, bytes: 0 }
     trigger.gate.overdraw(size)
     run.emitWhole(input, size)
     return run
   }
 
-  #startStream(): Execution {
+  #startStream(id: string | null = null): Execution {
     if (this.#stream !== null) return this.#stream
     if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
-    const run = new StreamRun(this, this.#streamTriggers(), ++this.#scopes)
+    const run = new StreamRun(this, this.#streamTriggers(), ++this.#scopes, id)
     this.#stream = run
     this.#add(run)
     void run.open()
@@ -297,11 +297,9 @@ class BatchView implements BatchInput {
   readonly vars: Readonly<Record<string, unknown>>
   readonly env: Readonly<Record<string, string>>
   readonly workflow: BatchInput['workflow']
-  readonly #engine: Engine
   readonly #scope: Scope
 
   constructor(engine: Engine, scope: Scope) {
-    this.#engine = engine
     this.#scope = scope
     this.now = engine.host.clock.now()
     this.vars = engine.host.vars()
@@ -310,7 +308,7 @@ class BatchView implements BatchInput {
   }
 
   get execution(): BatchInput['execution'] {
-    return { id: this.#engine.executionId(this.#scope.id), mode: this.#scope.group === 0 ? 'stream' : 'event' }
+    return { id: this.#scope.owner?.executionId(this.#scope) ?? '', mode: this.#scope.group === 0 ? 'stream' : 'event' }
   }
 }
 

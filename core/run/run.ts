@@ -27,6 +27,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   protected readonly engine: Engine
   protected readonly trigger: Trigger
   protected endSent = false
+  readonly #id: string | null
   #outcome: Outcome | null = null
   #failure: Failure | null = null
   #ended: ((failure: Failure | null) => void) | null
@@ -34,8 +35,15 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   #states: BehaviorSubject<ExecutionState> | null = null
   #cancelLimit: (() => void) | null = null
 
-  constructor(engine: Engine, trigger: Trigger, scopeId: number, ended: ((failure: Failure | null) => void) | null) {
+  constructor(
+    engine: Engine,
+    trigger: Trigger,
+    scopeId: number,
+    ended: ((failure: Failure | null) => void) | null,
+    id: string | null = null,
+  ) {
     this.engine = engine
+    this.#id = id
     this.trigger = trigger
     this.scope = new Scope(scopeId, trigger.group, this)
     this.startedAt = engine.host.clock.now()
@@ -53,7 +61,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   }
 
   get id(): string {
-    return this.engine.executionId(this.scope.id)
+    return this.#id ?? this.engine.executionId(this.scope.id)
   }
 
   get entry(): string {

@@ -18,10 +18,10 @@ const redeliveryBackoffMsMax = 10_000
 export class StreamRun extends Run {
   readonly #sources: readonly SourceRun[]
 
-  constructor(engine: Engine, triggers: readonly Trigger[], scopeId: number) {
+  constructor(engine: Engine, triggers: readonly Trigger[], scopeId: number, id: string | null) {
     const first = triggers[0]
     if (first === undefined) throw new Error('a stream execution needs a stream trigger')
-    super(engine, first, scopeId, null)
+    super(engine, first, scopeId, null, id)
     this.#sources = triggers.map((trigger) => new SourceRun(engine, this, trigger))
   }
 

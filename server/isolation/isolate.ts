@@ -1,0 +1,338 @@
+import { Worker } from 'node:worker_threads'
+import { BehaviorSubject, Subject } from 'rxjs'
+import type { Plan } from '../../core/document/plan.ts'
+import { NodeError } from '../../core/flow/failure.ts'
+import type { Message } from '../../core/flow/message.ts'
+import type { DeadLetter, Host, PoolOptions } from '../../core/host.ts'
+import type { Execution, ExecutionState, Outcome, Pipeline, PipelineMetrics } from '../../core/pipeline.ts'
+import type { HostHub } from './host-hub.ts'
+import { hostHub } from './host-hub.ts'
+import type { Peer } from './peer.ts'
+import { createPeer } from './peer.ts'
+import type { ThreadOrder } from './thread-entry.ts'
+import { Watchdog } from './watchdog.ts'
+
+export interface IsolationOptions {
+  readonly folders: readonly string[]
+  /** URLs of modules with further node types (`export const nodeTypes`). */
+  readonly modules?: readonly string[]
+  /** A thread that does not move for so long is named in the log. */
+  readonly blockMsMax?: number
+  /** … and ended after so long. */
+  readonly killMsMax?: number
+  readonly heapMbMax?: number
+}
+
+/**
+ * Runs a plan in a thread of its own: what blocks there blocks nobody else, and a kill is certain. It answers the same interface
+ * as `compile`. When the thread is ended or dies, its executions fail, with the node's name where the watchdog knows it,
+ * and a new thread takes over what starts after that.
+ */
+export function isolate(plan: Plan, host: Host, options: IsolationOptions): Pipeline {
+  return new IsolatedPipeline(plan, host, options)
+}
+
+class IsolatedPipeline implements Pipeline {
+  readonly plan: Plan
+  readonly #host: Host
+  readonly #options: IsolationOptions
+  readonly #executions = new Map<string, RemoteExecution>()
+  readonly #started = new Subject<Execution>()
+  readonly #taps = new Map<
+    number,
+    { readonly node: string; readonly port: string; readonly read: (messages: readonly Message[]) => void }
+  >()
+  #thread: Thread | null = null
+  #metrics: PipelineMetrics | null = null
+  #tapIds = 0
+  #opened = false
+  #released = false
+
+  constructor(plan: Plan, host: Host, options: IsolationOptions) {
+    this.plan = plan
+    this.#host = host
+    this.#options = options
+  }
+
+  get executions(): ReadonlyMap<string, Execution> {
+    return this.#executions
+  }
+
+  get started$(): Subject<Execution> {
+    return this.#started
+  }
+
+  sourceOf(): string {
+    return ''
+  }
+
+  start(entry: string, input: readonly Message[] = [], id: string = this.#host.id()): Execution {
+    const thread = this.#running()
+    const known = this.#executions.get(id)
+    if (known !== undefined) return known
+    const execution = this.#add(id, entry, this.#host.clock.now(), thread)
+    const values = input.map(({ value, key, time }) => ({ value, key, time }))
+    thread.peer.call('start', [entry, values, id]).catch((thrown: unknown) => {
+      const text = thrown instanceof Error ? thrown.message : String(thrown)
+      execution.end({
+        state: 'failed',
+        unsettled: 0,
+        failure: {
+          code: thrown instanceof NodeError ? thrown.code : 'execution.failed',
+          message: text,
+          node: null,
+          retriable: false,
+        },
+      })
+    })
+    return execution
+  }
+
+  async open(): Promise<Execution | null> {
+    this.#opened = true
+    const thread = this.#running()
+    const id = await thread.peer.call('open', [])
+    return typeof id === 'string' ? (this.#executions.get(id) ?? null) : null
+  }
+
+  metrics(): PipelineMetrics | null {
+    return this.#metrics
+  }
+
+  tap(node: string, port: string, read: (messages: readonly Message[]) => void): () => void {
+    const id = this.#tapIds++
+    this.#taps.set(id, { node, port, read })
+    this.#running().peer.notify('tap', id, node, port)
+    return () => {
+      this.#taps.delete(id)
+      this.#thread?.peer.notify('untap', id)
+    }
+  }
+
+  async release(limitMs: number = this.plan.settings.stopMsMax): Promise<void> {
+    this.#released = true
+    const thread = this.#thread
+    if (thread === null) return
+    const cut = new Promise<void>((resolve) => this.#host.clock.after(limitMs + 1_000, resolve))
+    await Promise.race([thread.peer.call('release', [limitMs]).catch(() => undefined), cut])
+    await thread.end('the workflow was stopped')
+  }
+
+  #running(): Thread {
+    if (this.#thread !== null) return this.#thread
+    if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
+    const thread = new Thread(this.plan, this.#host, this.#options, {
+      started: (id, entry, startedAt) => void (this.#executions.get(id) ?? this.#add(id, entry, startedAt, thread)),
+      ended: (id, outcome) => this.#executions.get(id)?.end(outcome),
+      metrics: (metrics) => {
+        this.#metrics = metrics
+      },
+      tapped: (id, messages) => this.#taps.get(id)?.read(messages),
+      over: (failure) => this.#threadOver(thread, failure),
+    })
+    this.#thread = thread
+    for (const [id, tap] of this.#taps) thread.peer.notify('tap', id, tap.node, tap.port)
+    return thread
+  }
+
+  #add(id: string, entry: string, startedAt: number, thread: Thread): RemoteExecution {
+    const execution = new RemoteExecution(id, entry, startedAt, thread, this.plan.settings.stopMsMax, () =>
+      this.#executions.delete(id),
+    )
+    this.#executions.set(id, execution)
+    if (this.#started.observed) this.#started.next(execution)
+    return execution
+  }
+
+  #threadOver(thread: Thread, failure: Outcome['failure']): void {
+    if (this.#thread === thread) this.#thread = null
+    for (const execution of [...this.#executions.values()])
+      if (execution.thread === thread)
+        execution.end({ state: this.#released ? 'stopped' : 'failed', unsettled: 0, failure })
+    if (this.#released || !this.#opened) return
+    // What listens must listen again; a stream begins where its source says.
+    this.open().catch((thrown: unknown) =>
+      this.#host.log.write('error', `the workflow could not be opened again: ${String(thrown)}`),
+    )
+  }
+}
+
+class RemoteExecution implements Execution {
+  readonly id: string
+  readonly entry: string
+  readonly startedAt: number
+  readonly thread: Thread
+  readonly state$ = new BehaviorSubject<ExecutionState>('running')
+  readonly done: Promise<Outcome>
+  readonly #stopMsMax: number
+  readonly #onEnd: () => void
+  #resolve: (outcome: Outcome) => void = () => undefined
+
+  constructor(id: string, entry: string, startedAt: number, thread: Thread, stopMsMax: number, onEnd: () => void) {
+    this.id = id
+    this.entry = entry
+    this.startedAt = startedAt
+    this.thread = thread
+    this.#stopMsMax = stopMsMax
+    this.#onEnd = onEnd
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+  }
+
+  get state(): ExecutionState {
+    return this.state$.value
+  }
+
+  end(outcome: Outcome): void {
+    if (this.state$.closed || this.state$.isStopped) return
+    this.state$.next(outcome.state)
+    this.state$.complete()
+    this.#onEnd()
+    this.#resolve(outcome)
+  }
+
+  /** Asks the thread; one that does not answer in time is ended, and with it everything in it. */
+  async stop(limitMs: number = this.#stopMsMax): Promise<Outcome> {
+    if (this.state === 'running') this.state$.next('draining')
+    return this.thread.within(limitMs + 1_000, this.thread.peer.call('stop', [this.id, limitMs]), this.done)
+  }
+
+  async kill(cause: string): Promise<Outcome> {
+    return this.thread.within(1_000, this.thread.peer.call('kill', [this.id, cause]), this.done)
+  }
+}
+
+interface ThreadEvents {
+  started(id: string, entry: string, startedAt: number): void
+  ended(id: string, outcome: Outcome): void
+  metrics(metrics: PipelineMetrics | null): void
+  tapped(id: number, messages: readonly Message[]): void
+  /** The thread is gone, once. */
+  over(failure: Outcome['failure']): void
+}
+
+/** A worker thread with one pipeline in it, its watchdog, and its bridge to the host. */
+class Thread {
+  readonly peer: Peer
+  readonly #worker: Worker
+  readonly #watchdog: Watchdog
+  readonly #hub: HostHub
+  readonly #host: Host
+  readonly #events: ThreadEvents
+  #failure: Outcome['failure'] = null
+  #over = false
+
+  constructor(plan: Plan, host: Host, options: IsolationOptions, events: ThreadEvents) {
+    this.#host = host
+    this.#events = events
+    const watch = new Int32Array(new SharedArrayBuffer(8))
+    const order: ThreadOrder = {
+      plan,
+      env: host.env,
+      vars: host.vars(),
+      folders: options.folders,
+      modules: options.modules ?? [],
+      has: {
+        pools: host.pools !== undefined,
+        hub: host.hub !== undefined,
+        topics: host.topics !== undefined,
+        standardStreams: host.standardStreams !== undefined,
+      },
+      watch,
+    }
+    this.#worker = new Worker(new URL('./thread-entry.ts', import.meta.url), {
+      workerData: order,
+      resourceLimits: { maxOldGenerationSizeMb: options.heapMbMax ?? 512 },
+      // The thread gets what it may know through its order; of the process's environment it sees nothing.
+      env: {},
+      execArgv: [],
+    })
+    this.#hub = hostHub(host.hub, () => this.peer)
+    this.peer = createPeer(this.#worker, this.#handlers())
+    this.#worker.on('error', (error) =>
+      this.#fail('execution.thread-died', `the thread of the workflow died: ${error.message}`, null),
+    )
+    this.#worker.on('exit', () => this.#ended())
+    this.#watchdog = new Watchdog(watch, host.clock, {
+      blockMsMax: options.blockMsMax ?? 1_000,
+      killMsMax: options.killMsMax ?? 5_000,
+      vars: () => this.peer.notify('vars', host.vars()),
+      blocked: (index, forMs) => {
+        const node = plan.nodes[index]?.id ?? null
+        host.log.write('warn', `${node ?? 'a node'} has blocked its thread for ${forMs} ms`, {
+          workflow: plan.workflow.id,
+          node,
+        })
+      },
+      kill: (index, forMs) => {
+        const node = plan.nodes[index]?.id ?? null
+        this.#fail('execution.blocked', `${node ?? 'a node'} blocked its thread for ${forMs} ms and was ended`, node)
+        void this.#worker.terminate()
+      },
+    })
+  }
+
+  /** What `answer` gives; when it does not come in time the thread is ended, which settles `done`. */
+  async within(limitMs: number, answer: Promise<unknown>, done: Promise<Outcome>): Promise<Outcome> {
+    const cancel = this.#host.clock.after(limitMs, () => void this.end('the execution was stopped'))
+    answer.catch(() => undefined)
+    const outcome = await done
+    cancel()
+    return outcome
+  }
+
+  async end(cause: string): Promise<void> {
+    this.#fail('execution.stopped', cause, null)
+    await this.#worker.terminate()
+    this.#ended()
+  }
+
+  #fail(code: string, text: string, node: string | null): void {
+    this.#failure ??= { code, message: text, node, retriable: true }
+  }
+
+  #ended(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#watchdog.close()
+    this.#fail('execution.thread-died', 'the thread of the workflow has ended', null)
+    this.peer.lost(new NodeError(this.#failure?.code ?? '', this.#failure?.message ?? ''))
+    this.#hub.close()
+    this.#events.over(this.#failure)
+  }
+
+  #handlers(): Parameters<typeof createPeer>[1] {
+    const host = this.#host
+    const events = this.#events
+    // What arrives was sent by thread-entry.ts, the other half of this pair, and has its form.
+    return {
+      calls: {
+        ...this.#hub.handlers.calls,
+        'dead-letter': async ([letters], signal) => host.deadLetter(letters as DeadLetter[], signal),
+        publish: async ([topic, values], signal) => host.topics?.publish(String(topic), values as unknown[], signal),
+        'standard-output': async ([chunk]) => host.standardStreams?.write(chunk as Uint8Array),
+        'pool-call': async ([options, task, input, rest], signal) =>
+          host.pools?.pool(options as PoolOptions).call(String(task), input, { ...(rest as object), signal }),
+        'pool-cast': async ([options, task, input, rest], signal) =>
+          host.pools?.pool(options as PoolOptions).cast(String(task), input, { ...(rest as object), signal }),
+      },
+      streams: {
+        'standard-input': () => host.standardStreams?.input ?? nothing(),
+        'pool-stream': ([options, task, input, rest], signal) =>
+          host.pools?.pool(options as PoolOptions).stream(String(task), input, { ...(rest as object), signal }) ??
+          nothing(),
+      },
+      notices: {
+        ...this.#hub.handlers.notices,
+        started: (id, entry, startedAt) => events.started(String(id), String(entry), Number(startedAt)),
+        ended: (id, outcome) => events.ended(String(id), outcome as Outcome),
+        metrics: (metrics) => events.metrics(metrics as PipelineMetrics | null),
+        tapped: (id, messages) => events.tapped(Number(id), messages as Message[]),
+        log: (level, text, fields) => host.log.write(level as 'info', String(text), fields as Record<string, unknown>),
+      },
+    }
+  }
+}
+
+async function* nothing(): AsyncGenerator<never> {}
