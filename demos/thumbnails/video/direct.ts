@@ -58,7 +58,23 @@ export async function openDirect(
         '-frames:v',
         String(request.countMax),
       ],
-      ...['-pix_fmt', 'yuvj420p', '-c:v', 'mjpeg', '-q:v', '5', '-f', 'smjpeg', '-flush_packets', '1', 'pipe:1'],
+      ...[
+        '-pix_fmt',
+        'yuvj420p',
+        '-filter_threads',
+        '1',
+        '-threads:v',
+        '1',
+        '-c:v',
+        'mjpeg',
+        '-q:v',
+        '5',
+        '-f',
+        'smjpeg',
+        '-flush_packets',
+        '1',
+        'pipe:1',
+      ],
     ]
     const ffmpeg = startFfmpeg(decoder.executable, args, options)
     let count = 0

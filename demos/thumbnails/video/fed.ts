@@ -139,7 +139,22 @@ function fedArguments(source: VideoSource, size: Size, decoder: FfmpegDecoder): 
     ...['-probesize', '32', '-analyzeduration', '0', '-fpsprobesize', '0', '-f', 'matroska', '-i', 'pipe:0'],
     ...['-map', '0:v:0', ...ownTimes(decoder)],
     ...['-vf', `scale=${width}:${height}:flags=fast_bilinear,${turn}setsar=1`, '-pix_fmt', 'yuvj420p'],
-    ...['-c:v', 'mjpeg', '-q:v', '5', '-f', 'smjpeg', '-flush_packets', '1', 'pipe:1'],
+    // Scaling and compressing small pictures on one thread: more of them only take turns with the decoder's.
+    ...[
+      '-filter_threads',
+      '1',
+      '-threads:v',
+      '1',
+      '-c:v',
+      'mjpeg',
+      '-q:v',
+      '5',
+      '-f',
+      'smjpeg',
+      '-flush_packets',
+      '1',
+      'pipe:1',
+    ],
   ]
 }
 
