@@ -286,7 +286,11 @@ class Wiring {
     return {
       exitOf: (node) => exits.get(node) ?? null,
       stops: (node) => nodes[node]?.onError.kind === 'stop',
-      idOf: (node) => nodes[node]?.id ?? '',
+      nodeOf: (node) => {
+        const found = nodes[node]
+        if (found === undefined) throw new Error(`the plan has no node ${node}`)
+        return found
+      },
     }
   }
 

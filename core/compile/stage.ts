@@ -3,11 +3,12 @@ import type { PlannedNode, PlannedStage } from '../document/plan.ts'
 import type { BatchInput } from '../expressions/ir.ts'
 import type { Batch } from '../flow/batch.ts'
 import { batch } from '../flow/batch.ts'
-import { failureOf } from '../flow/failure.ts'
+import type { Failure } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
 import { withValue } from '../flow/message.ts'
-import type { Scope } from '../flow/scope.ts'
+import { Scope } from '../flow/scope.ts'
 import type { Clock } from '../host.ts'
+import { explainError } from './explain-error.ts'
 import type { Outlet } from './outlet.ts'
 import type { StageRuntimeDoor } from './stage-text.ts'
 
@@ -37,8 +38,10 @@ export interface ErrorRoutes {
   exitOf(node: number): number | null
   /** The node says `onError: stop`. */
   stops(node: number): boolean
-  idOf(node: number): string
+  nodeOf(node: number): PlannedNode
 }
+
+const noScope = new Scope(0, 0, null)
 
 /**
  * Runs a synchronous stage: one loop over the messages of a batch, an array per exit, and the receipt's arithmetic.
@@ -53,7 +56,8 @@ export class SyncStage implements StageRuntimeDoor {
   readonly #routes: ErrorRoutes
   readonly #inputOf: (scope: Scope) => BatchInput
   #exits: Message[][] = []
-  #stop: { failure: ReturnType<typeof failureOf> } | null = null
+  #scope: Scope = noScope
+  #stop: { failure: Failure } | null = null
   readonly taps: ((message: Message) => void)[] = []
 
   constructor(
@@ -78,6 +82,7 @@ export class SyncStage implements StageRuntimeDoor {
     for (let i = 0; i <= this.#outlets.length; i++) exits.push([])
     if (messages.length > 0) {
       this.#exits = exits
+      this.#scope = input.scope
       this.run(messages, input.scope, exits)
     }
     this.#distribute(input, exits)
@@ -89,7 +94,7 @@ export class SyncStage implements StageRuntimeDoor {
 
   /** Called by the loop: sends one message to its node's error port. */
   error(node: number, original: Message, value: unknown, thrown: unknown): void {
-    const failure = failureOf(thrown, this.#routes.idOf(node))
+    const failure = explainError(this.#routes.nodeOf(node), original, value, this.#inputOf(this.#scope), thrown)
     if (this.#routes.stops(node)) this.#stop ??= { failure }
     else {
       const exit = this.#routes.exitOf(node)

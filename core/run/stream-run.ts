@@ -116,7 +116,9 @@ class SourceRun implements ReceiptOwner {
 
   #emit(port: number, messages: readonly Message[], ticket: number, size: Size): void {
     if (this.ended || this.#run.over) return this.trigger.gate.give(size)
-    this.#open.set(ticket, { port, messages, size, attempts: 0 })
+    // At most once: committed before anything is done with it, and never sent again.
+    if (this.#engine.plan.settings.delivery === 'at-most-once') this.trigger.source?.closed?.(ticket, null)
+    else this.#open.set(ticket, { port, messages, size, attempts: 0 })
     this.#run.scope.receiptsOpen += 1
     this.#send(port, messages, ticket, size, null)
   }
@@ -134,9 +136,10 @@ class SourceRun implements ReceiptOwner {
   }
 
   closed(ticket: number, failure: Failure | null): void {
-    if (ticket === markTicket || failure === null || this.#run.over) {
+    const forgotten = ticket === markTicket || this.#engine.plan.settings.delivery === 'at-most-once'
+    if (forgotten || failure === null || this.#run.over) {
       this.#open.delete(ticket)
-      if (ticket !== markTicket) this.trigger.source?.closed?.(ticket, failure)
+      if (!forgotten) this.trigger.source?.closed?.(ticket, failure)
       this.#run.receiptClosed()
       return
     }

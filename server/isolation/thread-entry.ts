@@ -107,6 +107,7 @@ async function make(): Promise<Pipeline> {
     peer.notify('started', execution.id, execution.entry, execution.startedAt)
     void execution.done.then((outcome) => {
       running.delete(execution.id)
+      peer.notify('metrics', pipeline.metrics())
       peer.notify('ended', execution.id, outcome)
     })
   })
