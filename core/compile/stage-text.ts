@@ -5,6 +5,7 @@ import { NodeError } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
 import { withValue } from '../flow/message.ts'
 import type { Statement } from './loop-builder.ts'
+import { emitsMax } from './loop-builder.ts'
 
 /**
  * The generated source of a loop stage. The text holds structure, field names, numbers and short strings; everything else
@@ -61,6 +62,11 @@ class StageWriter {
   readonly #env: unknown[] = []
   readonly #counters: { node: number; port: string }[] = []
   readonly #routes = new Map<string, Route>()
+  /**
+   * The exit that is written over a copy of the batch and cut to its length at the end: most messages take one way,
+   * and a list that grows by pushing is copied several times. It must not be one that errors are pushed to.
+   */
+  readonly #filled: number | null
   /** What is known of the value where several ways meet. */
   readonly #joins = new Map<number, Path>()
 
@@ -69,6 +75,8 @@ class StageWriter {
     this.#stage = stage
     this.#options = options
     for (const route of stage.routes) this.#routes.set(`${route.node}.${route.port}`, route)
+    const errorExits = new Set(stage.routes.filter((route) => route.port === 'error').map((route) => route.exit))
+    this.#filled = stage.exits.length > 0 && !errorExits.has(0) && !splits(plan, stage) ? 0 : null
   }
 
   write(): StageText {
@@ -76,7 +84,9 @@ class StageWriter {
     const body = this.#body({ changed: false, replaced: false, ownsValue: owns, ownsEnvelope: owns })
     const { id, version } = this.#plan.workflow
     const constants = this.#env.map((_, index) => `e${index} = env[${index}]`)
-    const exits = this.#stage.exits.map((_, index) => `x${index} = exits[${index}]`)
+    const exits = this.#stage.exits.map((_, index) =>
+      index === this.#filled ? `x${index} = exits[${index}] = messages.slice()` : `x${index} = exits[${index}]`,
+    )
     const counts = this.#counters.map((_, index) => `c${index} = 0`)
     const names = this.#plan.nodes.filter((node) => node.stage === this.#stage.index).map((node) => node.id)
     const lines = [
@@ -86,7 +96,7 @@ class StageWriter {
       `return function stage(messages, b, exits, runtime) {`,
       exits.length > 0 ? `  const ${exits.join(', ')}` : '',
       `  const n = messages.length`,
-      `  let i = 0, node = -1, m, v`,
+      `  let i = 0, node = -1, m, v${this.#filled === null ? '' : ', p = 0'}`,
       counts.length > 0 ? `  let ${counts.join(', ')}` : '',
       `  for (;;) {`,
       `    try {`,
@@ -101,6 +111,7 @@ class StageWriter {
       `      i++`,
       `    }`,
       `  }`,
+      this.#filled === null ? '' : `  x${this.#filled}.length = p`,
       ...this.#counters.map((_, index) => `  runtime.counts[${index}] += c${index}`),
       `}`,
     ]
@@ -250,10 +261,11 @@ class StageWriter {
     }
     if (route.next !== null) return [...lines, ...this.#node(this.#nodeAt(route.next), { ...path }, depth)]
     if (route.exit === null) return lines
-    if (!path.changed) lines.push(`${pad}x${route.exit}.push(m)`)
-    else if (path.ownsEnvelope && !path.replaced) lines.push(`${pad}x${route.exit}.push(m)`)
-    else if (path.ownsEnvelope) lines.push(`${pad}m.value = v`, `${pad}x${route.exit}.push(m)`)
-    else lines.push(`${pad}x${route.exit}.push(${this.#constant(withValue)}(m, v))`)
+    const add = (text: string): string =>
+      route.exit === this.#filled ? `${pad}x${route.exit}[p++] = ${text}` : `${pad}x${route.exit}.push(${text})`
+    if (!path.changed || (path.ownsEnvelope && !path.replaced)) lines.push(add('m'))
+    else if (path.ownsEnvelope) lines.push(`${pad}m.value = v`, add('m'))
+    else lines.push(add(`${this.#constant(withValue)}(m, v)`))
     return lines
   }
 
@@ -271,6 +283,11 @@ class StageWriter {
     const known = this.#env.indexOf(value)
     return `e${known >= 0 ? known : this.#env.push(value) - 1}`
   }
+}
+
+/** Whether a message may leave a stage more than once: then an exit can get more messages than came in. */
+function splits(plan: Plan, stage: PlannedStage): boolean {
+  return stage.nodes.some((index) => emitsMax(plan.nodes[index]?.statements ?? []) > 1)
 }
 
 /** Whether a node's statements hold anything that may throw, so that the text notes whose work it is. */

@@ -2,24 +2,45 @@ import type { Clock } from '../host.ts'
 import { NodeError } from './failure.ts'
 
 /**
- * The limits of one piece of outside work: a time limit on the host's clock, and the signals that cut it.
- * It owns its timer and its listeners until `clear`.
+ * The limits of a piece of outside work: a time limit on the host's clock, and the signals that cut it.
+ * It owns its timer and its listeners until `clear`. One that was not cut can serve again for the next piece of work:
+ * `rest` and `restart` cost a comparison each, where a new one costs a controller, a timer and its listeners.
  */
 export class Deadline {
   readonly #controller = new AbortController()
   readonly #outer: readonly AbortSignal[]
-  readonly #cancel: () => void
+  readonly #clock: Clock
+  readonly #timeoutMs: number
+  readonly #what: string
+  #dueAt: number
+  #working = true
+  #cancel: (() => void) | null = null
   #reject: ((reason: unknown) => void) | null = null
 
   constructor(clock: Clock, timeoutMs: number, what: string, outer: readonly AbortSignal[]) {
+    this.#clock = clock
+    this.#timeoutMs = timeoutMs
+    this.#what = what
     this.#outer = outer
-    this.#cancel = clock.after(timeoutMs, () =>
-      this.#cut(new NodeError('node.timeout', `${what} took longer than ${timeoutMs} ms`, { retriable: true })),
-    )
+    this.#dueAt = clock.elapsed() + timeoutMs
+    this.#cancel = clock.after(timeoutMs, this.#look)
     for (const signal of outer) {
       if (signal.aborted) this.#stop()
       else signal.addEventListener('abort', this.#stop, { once: true })
     }
+  }
+
+  /** The work is done: no limit runs until `restart`. */
+  rest(): void {
+    this.#working = false
+    this.#reject = null
+  }
+
+  /** Begins the limit anew for the next piece of work. */
+  restart(): void {
+    this.#working = true
+    this.#dueAt = this.#clock.elapsed() + this.#timeoutMs
+    this.#cancel ??= this.#clock.after(this.#timeoutMs, this.#look)
   }
 
   /** Aborted by the time limit or by any of the outer signals. */
@@ -39,7 +60,7 @@ export class Deadline {
     })
   }
 
-  /** Runs work and calls one of the two, once: as soon as it is done, or as soon as the deadline is cut. Clears itself. */
+  /** Runs work and calls one of the two, once: as soon as it is done, or as soon as the deadline is cut. Rests then. */
   watch<T>(work: () => Promise<T>, done: (value: T) => void, failed: (thrown: unknown) => void): void {
     let over = false
     const once =
@@ -47,7 +68,7 @@ export class Deadline {
       (value: V): void => {
         if (over) return
         over = true
-        this.clear()
+        this.rest()
         callback(value)
       }
     const fail = once(failed)
@@ -64,8 +85,22 @@ export class Deadline {
   }
 
   clear(): void {
-    this.#cancel()
+    this.#working = false
+    this.#cancel?.()
+    this.#cancel = null
     for (const signal of this.#outer) signal.removeEventListener('abort', this.#stop)
+  }
+
+  /** The timer of an earlier piece of work may ring for a later one, which is given the rest of its time. */
+  #look = (): void => {
+    this.#cancel = null
+    if (!this.#working) return
+    const leftMs = this.#dueAt - this.#clock.elapsed()
+    if (leftMs > 0) this.#cancel = this.#clock.after(leftMs, this.#look)
+    else
+      this.#cut(
+        new NodeError('node.timeout', `${this.#what} took longer than ${this.#timeoutMs} ms`, { retriable: true }),
+      )
   }
 
   #stop = (): void => this.#cut(new NodeError('execution.stopped', 'the execution was stopped'))

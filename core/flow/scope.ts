@@ -16,6 +16,7 @@ export class Scope {
   readonly owner: ScopeOwner | null
   #controller: AbortController | null = null
   #cleanups: (() => void)[] | null = null
+  #released = false
 
   constructor(id: number, group: number, owner: ScopeOwner | null) {
     this.id = id
@@ -31,6 +32,10 @@ export class Scope {
 
   /** Runs `cleanup` once when the scope has ended, however it ended. For what a scope owns: a temporary file, a reply. */
   onEnd(cleanup: () => void): void {
+    if (this.#released) {
+      cleanup()
+      return
+    }
     if (this.#cleanups === null) this.#cleanups = []
     this.#cleanups.push(cleanup)
   }
@@ -43,6 +48,7 @@ export class Scope {
 
   /** Releases what the scope owns. Called once by its owner after the end mark closed or the scope was cut. */
   release(): void {
+    this.#released = true
     const cleanups = this.#cleanups
     this.#cleanups = null
     this.slots = null

@@ -37,6 +37,9 @@ interface Parent {
   failure: Failure | null
 }
 
+/** The entry group of the one long-lived execution. */
+const streamGroup = 0
+
 /** Where a sink waits for nothing but the end of the turn, a batch of this many is written at once. */
 const companyMax = 64
 
@@ -67,6 +70,9 @@ class Collector {
   #marks: WaitingMark[] = []
   /** Positions at which the writes under way begin. */
   readonly #writes = new Set<number>()
+  /** Limits of writes that are over, by long-lived execution. */
+  readonly #spares = new Map<Scope | null, Deadline>()
+  readonly #sparing = new Set<Scope>()
   #accepted = 0
   #taken = 0
   #cancelTimer: (() => void) | null = null
@@ -158,18 +164,21 @@ class Collector {
 
   /** Starts one attempt to write. Callbacks in place of awaits: each hop would let the source run further ahead. */
   #write(open: readonly Part[], position: number, attempt: number): void {
-    const { clock, node, signal } = this.#context
+    const { node } = this.#context
     const scope = open[0]?.parent.scope
     const single = scope !== undefined && open.every((each) => each.parent.scope === scope)
-    const outer = single ? [signal, scope.signal] : [signal]
-    const deadline = new Deadline(clock, this.#limits.timeoutMs, `writing to ${node}`, outer)
+    const deadline = this.#deadline(single ? scope : null)
     const only = open.length === 1 ? open[0]?.messages : undefined
     const messages = only ?? open.flatMap((part) => part.messages)
     deadline.watch(
       () => this.#writer.write(messages, deadline.signal, (index) => scopeAt(open, index)),
-      (failed) => this.#written(open, position, attempt, failed),
+      (failed) => {
+        this.#spare(single ? scope : null, deadline)
+        this.#written(open, position, attempt, failed)
+      },
       (thrown) => {
         const failure = failureOf(thrown, node)
+        this.#spare(single ? scope : null, deadline)
         this.#written(
           open,
           position,
@@ -178,6 +187,35 @@ class Collector {
         )
       },
     )
+  }
+
+  /** The limit of a write; a long-lived execution's writes share one after the other. */
+  #deadline(scope: Scope | null): Deadline {
+    const { clock, node, signal } = this.#context
+    const spare = this.#spares.get(scope)
+    if (spare !== undefined) {
+      this.#spares.delete(scope)
+      spare.restart()
+      return spare
+    }
+    const outer = scope === null ? [signal] : [signal, scope.signal]
+    return new Deadline(clock, this.#limits.timeoutMs, `writing to ${node}`, outer)
+  }
+
+  #spare(scope: Scope | null, deadline: Deadline): void {
+    const mayServeAgain = scope !== null && scope.group === streamGroup && !deadline.signal.aborted
+    if (!mayServeAgain || this.#spares.has(scope)) {
+      deadline.clear()
+      return
+    }
+    this.#spares.set(scope, deadline)
+    if (this.#sparing.has(scope)) return
+    this.#sparing.add(scope)
+    scope.onEnd(() => {
+      this.#spares.get(scope)?.clear()
+      this.#spares.delete(scope)
+      this.#sparing.delete(scope)
+    })
   }
 
   /** Ends what was written, and tries again what may still succeed. */
