@@ -57,6 +57,8 @@ export async function run(file: string, options: RunOptions): Promise<void> {
     pools,
     standardStreams,
   })
+  // The clock's timers do not keep a process alive, but a workflow that waits must.
+  const alive = setInterval(() => undefined, 60_000)
   const begin = performance.now()
   const pipeline = await launch(plan, catalogue, host, { folders })
   printLastValues(pipeline)
@@ -70,6 +72,7 @@ export async function run(file: string, options: RunOptions): Promise<void> {
   const tally = tallyOf(pipeline)
   await pipeline.release(plan.settings.stopMsMax)
   await pools.close()
+  clearInterval(alive)
   report(outcome, { ...tally, deadLetters, elapsedMs: performance.now() - begin }, options)
 }
 
