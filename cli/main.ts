@@ -19,6 +19,7 @@ program
   .option('--allow-folder <path...>', 'let the document read and write files there')
   .option('--tasks <file...>', 'modules that define tasks for pool nodes')
   .option('--dead-letter <file>', 'append messages that failed for good, as NDJSON')
+  .option('--trace <file>', 'append spans of a workflow with `telemetry: trace`, as NDJSON')
   .option('--quiet', 'say nothing unless it fails')
   .addHelpText(
     'after',

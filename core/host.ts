@@ -22,8 +22,22 @@ export interface Host {
   readonly topics?: Topics
   readonly files?: Files
   readonly standardStreams?: StandardStreams
+  /** Takes sampled spans of workflows with `telemetry: trace`. Absent where nobody collects them. */
+  readonly span?: (span: Span) => void
   /** Where a thread notes what it works on, for the watchdog outside. Absent where nobody watches. */
   readonly watch?: Watch
+}
+
+/** One batch's way through one stage, sampled. Times are milliseconds since the epoch. */
+export interface Span {
+  readonly workflow: string
+  readonly execution: string
+  /** The nodes that the stage runs, in order. */
+  readonly nodes: readonly string[]
+  readonly startMs: number
+  readonly durationMs: number
+  readonly messagesIn: number
+  readonly messagesOut: number
 }
 
 /** Shared memory between a thread and its watchdog; plain stores, a third of a nanosecond each. */

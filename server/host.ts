@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { DeadLetter, Host, Hub, Log, Pools, StandardStreams, Topics } from '../core/host.ts'
+import type { DeadLetter, Host, Hub, Log, Pools, Span, StandardStreams, Topics } from '../core/host.ts'
 import { createFiles } from './files.ts'
 import { systemClock } from './system-clock.ts'
 
@@ -16,6 +16,7 @@ export interface HostOptions {
   readonly hub?: Hub
   readonly topics?: Topics
   readonly standardStreams?: StandardStreams
+  readonly span?: (span: Span) => void
 }
 
 /** Joins the world to the engine. Of the environment only the allowed names are kept. */
@@ -38,5 +39,6 @@ export function createHost(options: HostOptions): Host {
     topics: options.topics,
     files: createFiles({ allowed: [...options.folders] }),
     standardStreams: options.standardStreams,
+    span: options.span,
   }
 }

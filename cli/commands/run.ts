@@ -24,6 +24,7 @@ export interface RunOptions {
   readonly allowFolder?: readonly string[]
   readonly tasks?: readonly string[]
   readonly deadLetter?: string
+  readonly trace?: string
   readonly quiet?: boolean
 }
 
@@ -56,6 +57,10 @@ export async function run(file: string, options: RunOptions): Promise<void> {
     },
     pools,
     standardStreams,
+    span:
+      options.trace === undefined
+        ? undefined
+        : (span) => appendFileSync(options.trace ?? '', `${JSON.stringify(span)}\n`),
   })
   // The clock's timers do not keep a process alive, but a workflow that waits must.
   const alive = setInterval(() => undefined, 60_000)

@@ -19,8 +19,8 @@ import { nodeContext } from './context.ts'
 import { deadLetterSink } from './dead-letter.ts'
 import { interpretStage } from './interpret.ts'
 import { Outlet } from './outlet.ts'
-import type { ErrorRoutes, Loop } from './stage.ts'
-import { kernelLoop, MeteredStage, SyncStage } from './stage.ts'
+import type { ErrorRoutes, Loop, StageCounts } from './stage.ts'
+import { kernelLoop, MeteredStage, SyncStage, TracedStage } from './stage.ts'
 import type { StageText } from './stage-text.ts'
 import { stageText } from './stage-text.ts'
 
@@ -147,8 +147,7 @@ class Wiring {
       this.#errorRoutes(stage),
       (scope) => this.#engine.batchInput(scope),
     ]
-    const runner =
-      counts === null ? new SyncStage(...parts) : new MeteredStage(counts, this.#engine.host.clock, ...parts)
+    const runner = this.#runner(stage, counts, parts)
     const [inlet] = this.#inlets[stage.index] ?? []
     if (inlet !== undefined)
       edge(
@@ -156,6 +155,17 @@ class Wiring {
         watched(this.#engine.host.watch, stage.nodes[0] ?? -1, (batch: Batch) => runner.accept(batch)),
       )
     if (stage.kind === 'loop') this.#engine.addTapper(stage, (taps) => this.#retap(stage, runner, taps))
+  }
+
+  /** Telemetry is a choice of class: with `off` there is no code of it, with `trace` without a collector there are only metrics. */
+  #runner(stage: PlannedStage, counts: StageCounts | null, parts: ConstructorParameters<typeof SyncStage>): SyncStage {
+    if (counts === null) return new SyncStage(...parts)
+    const { clock, span } = this.#engine.host
+    if (this.#plan.settings.telemetry !== 'trace' || span === undefined)
+      return new MeteredStage(counts, clock, ...parts)
+    const nodes = stage.nodes.map((index) => this.#plan.nodes[index]?.id ?? '')
+    const workflow = this.#plan.workflow.id
+    return new TracedStage((each) => span({ workflow, ...each }), nodes, counts, clock, ...parts)
   }
 
   #loop(stage: PlannedStage): { loop: Loop; counters: StageText['counters'] } {

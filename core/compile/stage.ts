@@ -7,7 +7,7 @@ import type { Failure } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
 import { withValue } from '../flow/message.ts'
 import { Scope } from '../flow/scope.ts'
-import type { Clock } from '../host.ts'
+import type { Clock, Span } from '../host.ts'
 import { explainError } from './explain-error.ts'
 import type { Outlet } from './outlet.ts'
 import type { StageRuntimeDoor } from './stage-text.ts'
@@ -169,6 +169,46 @@ export class MeteredStage extends SyncStage {
     this.#stats.busyMs += this.#clock.elapsed() - begin
     this.#stats.in += messages.length
     this.#stats.batches += 1
+  }
+}
+
+/** One batch in so many is a span; the first one of a stage always is. */
+const spanEvery = 64
+
+/** A metered stage that hands a span of every 64th batch to the host. */
+export class TracedStage extends MeteredStage {
+  readonly #clock: Clock
+  readonly #nodes: readonly string[]
+  readonly #span: (span: Omit<Span, 'workflow'>) => void
+  #batches = 0
+
+  constructor(
+    span: (span: Omit<Span, 'workflow'>) => void,
+    nodes: readonly string[],
+    ...rest: ConstructorParameters<typeof MeteredStage>
+  ) {
+    super(...rest)
+    this.#span = span
+    this.#nodes = nodes
+    this.#clock = rest[1]
+  }
+
+  protected override run(messages: readonly Message[], scope: Scope, exits: Message[][]): void {
+    if (this.#batches++ % spanEvery !== 0) {
+      super.run(messages, scope, exits)
+      return
+    }
+    const startMs = this.#clock.now()
+    const begin = this.#clock.elapsed()
+    super.run(messages, scope, exits)
+    this.#span({
+      execution: scope.owner?.executionId(scope) ?? '',
+      nodes: this.#nodes,
+      startMs,
+      durationMs: this.#clock.elapsed() - begin,
+      messagesIn: messages.length,
+      messagesOut: exits.reduce((sum, exit) => sum + exit.length, 0),
+    })
   }
 }
 

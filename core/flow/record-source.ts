@@ -50,7 +50,7 @@ export function openRecordSource(
   context: TriggerContext,
 ): Source {
   const source = new RecordSource(input, reader, context)
-  source.wake()
+  source.start()
   return source
 }
 
@@ -83,7 +83,8 @@ class RecordSource implements Source {
     )
   }
 
-  wake(): void {
+  start(): void {
+    this.#ask()
     this.#pump.wake()
   }
 

@@ -386,6 +386,25 @@ describe('telemetry', () => {
     off.faults()
   })
 
+  test('trace gives a span of the first batch of a stage and of every 64th after it', async () => {
+    const spans: unknown[] = []
+    const each = bench(
+      '  src: { type: hand.source@1 }\n  big: { type: filter@1, config: { where: "{{ $json > 1 }}" } }\n  out: { type: hand.sink@1 }',
+      'src -> big, big -> out',
+      'telemetry: trace',
+      { span: (span) => void spans.push(span) },
+    )
+    const execution = each.pipeline.start('src')
+    await each.settle()
+    for (let batch = 0; batch < 65; batch++) each.source.give(1, 2)
+    expect(spans).toMatchObject([
+      { workflow: 't', execution: execution.id, nodes: ['big'], messagesIn: 2, messagesOut: 1 },
+      { nodes: ['big'], messagesIn: 2 },
+    ])
+    await outcomeOf(each, execution.stop(10))
+    expect(each.faults()).toEqual([])
+  })
+
   test('a tap sees what leaves a port inside a loop, and what was changed in place is shown as it was', async () => {
     const each = bench(
       '  gen: { type: generate@1, config: { count: 2 } }\n  a: { type: set@1, into: merge, config: { fields: { n: "{{ $json.n + 10 }}" } } }\n  b: { type: set@1, into: merge, config: { fields: { n: "{{ $json.n * 2 }}" } } }\n  out: { type: hand.sink@1 }',
