@@ -16,7 +16,9 @@ export const respondV1 = define({
   outside: true,
   config: z.strictObject({
     mode: z.enum(['whole', 'ndjson', 'sse', 'auto']).default('whole').describe('One answer, or a stream.'),
-    status: z.int().min(200).max(599).default(200),
+    status: expression(z.int().min(200).max(599))
+      .default({ $expression: 1, text: null, constant: 200, ir: null, bound: 'message' })
+      .describe('HTTP status; of a streamed answer, that of its first piece.'),
     headers: z.record(z.string().max(100), z.string().max(2_000)).default({}).describe('Further headers.'),
     body: expression(z.json())
       .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
@@ -30,6 +32,15 @@ export const respondV1 = define({
   }),
   examples: [
     { title: 'Answer with a field', config: { body: '{{ { id: $json.id } }}' }, input: [{ id: 7 }], output: null },
+    {
+      title: 'Refuse, with a status by the kind of error',
+      config: {
+        status: "{{ $json.error.code === 'order.unknown' ? 404 : 500 }}",
+        body: '{{ { error: $json.error } }}',
+      },
+      input: [{ error: { code: 'order.unknown', message: 'There is no such order.' } }],
+      output: null,
+    },
     { title: 'Stream every value as a line', config: { mode: 'ndjson' }, input: [{ n: 1 }, { n: 2 }], output: null },
   ],
   face: {
@@ -39,6 +50,7 @@ export const respondV1 = define({
     make: (config, context) => {
       const whole = config.body.ir === null && config.body.constant === null
       const read = context.reader(config.body)
+      const readStatus = context.reader(config.status)
       return async (message, _signal, scope) => {
         const answer = message.meta?.answer
         if (!(answer instanceof Answer))
@@ -47,10 +59,20 @@ export const respondV1 = define({
             'there is no request to answer: the message did not come from a webhook with `respond: node`',
           )
         const body = whole ? message.value : read(message, scope)
-        if (config.mode === 'whole') answer.send(config.status, body, config.headers)
-        else await answer.write(config.status, config.mode, body, config.headers)
+        const status = checkStatus(readStatus(message, scope))
+        if (config.mode === 'whole') answer.send(status, body, config.headers)
+        else await answer.write(status, config.mode, body, config.headers)
         return message
       }
     },
   },
 })
+
+/** An expression may give anything. */
+function checkStatus(status: unknown): number {
+  if (typeof status === 'number' && Number.isInteger(status) && status >= 200 && status <= 599) return status
+  throw new NodeError(
+    'respond.bad-status',
+    `the status must be a whole number from 200 to 599, and is ${JSON.stringify(status)?.slice(0, 40)}`,
+  )
+}

@@ -28,9 +28,13 @@ export async function startDemo(options: { readonly port: number }): Promise<Run
   const server = await createServer({
     port: options.port,
     log,
-    pages: [{ path: '/', directory: here('page') }, ...sdkPages],
+    pages: [{ path: '/', directory: here('page') }, { path: '/design', directory: here('../design') }, ...sdkPages],
   })
-  const pools = createPools({ tasks: [new URL('./video/task.ts', import.meta.url)] })
+  const pools = createPools({
+    tasks: ['./video/task.ts', './sample-task.ts'].map((name) => new URL(name, import.meta.url)),
+    // The runners decode with what the page says they do.
+    env: ['MILLRACE_DECODER'],
+  })
   const host = createHost({
     allowEnv: [],
     environment: {},

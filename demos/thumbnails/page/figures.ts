@@ -1,0 +1,36 @@
+import { bytes, count, rate, span } from './quantities.ts'
+import type { VideoRun } from './run.ts'
+
+const none = '–'
+
+/** The figures of a card, in the order in which they stand there. */
+export function figuresOf(run: VideoRun): ReadonlyMap<string, string> {
+  const { record, video } = run
+  const since = (from: number | null): string =>
+    span(record.firstAt === null || from === null ? null : Math.max(0, record.firstAt - from))
+  const planned = video?.thumbnails ?? null
+  const made = count(run.thumbs.length)
+  return new Map([
+    ['First thumbnail', since(record.sentAt)],
+    ['From the start', since(record.startedAt)],
+    ['Thumbnails', planned === null ? made : `${made} of ${count(planned)}`],
+    ['Rate', rate(run.perSecond)],
+    ['Length', span(video?.durationMs ?? null)],
+    ['Picture', video === null ? none : `${video.width}\u202f×\u202f${video.height}\u202fpx`],
+    ['Format', video === null ? none : `${video.container}, ${codecName(video.codec)}`],
+    ['Size', record.bytes === null ? none : bytes(record.bytes)],
+    ['Decoder', video?.decoder ?? none],
+  ])
+}
+
+function codecName(codec: string): string {
+  const names: Readonly<Record<string, string>> = {
+    avc: 'H.264',
+    h264: 'H.264',
+    hevc: 'H.265',
+    vp8: 'VP8',
+    vp9: 'VP9',
+    av1: 'AV1',
+  }
+  return names[codec] ?? codec
+}
