@@ -1,5 +1,9 @@
+import { fileAppend, fileRead, fileWrite } from './connectors/file/index.ts'
 import { generate } from './connectors/generate/index.ts'
+import { httpRequest } from './connectors/http/index.ts'
+import { interval } from './connectors/interval/index.ts'
 import { manual } from './connectors/manual/index.ts'
+import { stdin, stdout } from './connectors/standard-streams/index.ts'
 import { topicPublish } from './connectors/topic/index.ts'
 import { respond, webhook } from './connectors/webhook/index.ts'
 import { createCatalogue } from './core/catalogue.ts'
@@ -26,21 +30,28 @@ const types = {
   Debounce: debounce,
   Dedupe: dedupe,
   Delay: delay,
-  Log: log,
-  Loop: loop,
-  Merge: merge,
-  Pool: pool,
-  StopAndError: stopAndError,
-  Throttle: throttle,
+  FileAppend: fileAppend,
+  FileRead: fileRead,
+  FileWrite: fileWrite,
   Filter: filter,
   Generate: generate,
+  HttpRequest: httpRequest,
+  Interval: interval,
+  Log: log,
+  Loop: loop,
   Manual: manual,
-  Set: set,
+  Merge: merge,
+  Pool: pool,
   Respond: respond,
+  Set: set,
   Split: split,
+  Stdin: stdin,
+  Stdout: stdout,
+  StopAndError: stopAndError,
+  Switch: switchNode,
+  Throttle: throttle,
   TopicPublish: topicPublish,
   Webhook: webhook,
-  Switch: switchNode,
 } as const
 
 type Types = typeof types

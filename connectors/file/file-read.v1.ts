@@ -1,0 +1,138 @@
+import { basename } from 'node:path'
+import { z } from 'zod'
+import type { NodeContext } from '../../core/define.ts'
+import { define, startExpression } from '../../core/define.ts'
+import { lineRecords } from '../../core/flow/line-records.ts'
+import type { RecordReader } from '../../core/flow/record-source.ts'
+import { openRecordSource } from '../../core/flow/record-source.ts'
+import { csvRecords } from './csv-records.ts'
+import { followFile } from './follow-file.ts'
+import { resolvePath } from './place.ts'
+import { openBytes } from './read-file.ts'
+import { wholeText } from './whole-text.ts'
+
+const schema = z.strictObject({
+  path: startExpression(z.string().min(1).max(4096)).describe(
+    'The file, in a folder that this host allows. One that ends in `.gz` is unpacked.',
+  ),
+  format: z
+    .enum(['ndjson', 'lines', 'csv', 'text'])
+    .default('ndjson')
+    .describe(
+      '`ndjson`: JSON per line. `lines`: text per line. `csv`: an object per row. `text`: the whole file as one text.',
+    ),
+  header: z
+    .union([z.boolean(), z.array(z.string().min(1).max(200)).min(1).max(1_000)])
+    .default(true)
+    .describe('CSV: the first row names the columns; or their names; or `false` for arrays.'),
+  delimiter: z.string().length(1).default(',').describe('CSV: what stands between columns.'),
+  recordBytesMax: z
+    .int()
+    .min(1)
+    .max(100_000_000)
+    .default(1_000_000)
+    .describe('A longer line, row or text goes to the dead-letter.'),
+  follow: z.boolean().default(false).describe('Goes on with what is written to the file later, without end.'),
+  from: z
+    .enum(['start', 'end'])
+    .default('start')
+    .describe('Where it begins to read; `end` only makes sense with `follow`.'),
+  pollMs: z
+    .int()
+    .min(10)
+    .max(60_000)
+    .default(500)
+    .describe('How often a followed file is looked at, besides when the system reports a change.'),
+})
+
+type Config = z.infer<typeof schema>
+
+/** A file as a stream. */
+export const fileReadV1 = define({
+  name: 'file.read',
+  version: 1,
+  summary: 'Reads a file record by record: NDJSON, lines, CSV or the whole text, and follows it while it grows.',
+  notes:
+    'It reads no faster than the flow takes it. A record that cannot be read goes to the dead-letter with its line number, and the rest goes on. ' +
+    'A followed file may be cut short or replaced (as log rotation does): reading goes on at the beginning of what is there then, ' +
+    'after the rest of what was there before. Lines that are not UTF-8 are read with U+FFFD in place of the wrong bytes; JSON must be UTF-8.',
+  inputs: [],
+  outputs: ['out'],
+  freshValues: true,
+  outside: true,
+  config: schema,
+  check: (config) => [
+    ...(config.from === 'end' && !config.follow
+      ? [
+          {
+            field: 'from',
+            message: 'reading from the end of a file that is not followed gives nothing',
+            remedy: 'Set `follow: true`, or leave `from` out.',
+          },
+        ]
+      : []),
+    ...(config.follow && config.format === 'text'
+      ? [
+          {
+            field: 'follow',
+            message: 'a whole text has no end while it is followed',
+            remedy: 'Use `format: lines`, or leave `follow` out.',
+          },
+        ]
+      : []),
+    ...(config.follow && (config.path.constant ?? '').endsWith('.gz')
+      ? [
+          {
+            field: 'follow',
+            message: 'a packed file cannot be followed',
+            remedy: 'Follow the file before it is packed.',
+          },
+        ]
+      : []),
+  ],
+  examples: [
+    { title: 'Orders, one JSON object per line', config: { path: 'orders.ndjson' }, input: [], output: null },
+    {
+      title: 'A CSV file with a header',
+      config: { path: 'cities.csv.gz', format: 'csv', delimiter: ';' },
+      input: [],
+      output: null,
+    },
+    {
+      title: 'What is logged from now on',
+      config: { path: 'app.log', format: 'lines', follow: true, from: 'end' },
+      input: [],
+      output: null,
+    },
+  ],
+  face: {
+    kind: 'stream-trigger',
+    pausable: true,
+    open: async (config, context) => {
+      const path = resolvePath(context, context.value(config.path), 'read')
+      const bytes = config.follow
+        ? await followFile(path, { from: config.from, pollMs: config.pollMs, clock: context.host.clock })
+        : await openBytes(path)
+      const recordBytesMax = Math.min(config.recordBytesMax, context.gate.limit.bytes)
+      return openRecordSource(bytes, readerOf(config, basename(path), recordBytesMax, context), context)
+    },
+  },
+})
+
+function readerOf(config: Config, where: string, recordBytesMax: number, context: NodeContext): RecordReader {
+  const options = { where, node: context.node, lineBytesMax: recordBytesMax }
+  switch (config.format) {
+    case 'csv':
+      return csvRecords({
+        where,
+        node: context.node,
+        recordBytesMax,
+        header: config.header,
+        delimiter: config.delimiter,
+      })
+    case 'text':
+      return wholeText({ where, node: context.node, textBytesMax: recordBytesMax })
+    default:
+      return lineRecords({ ...options, format: config.format })
+  }
+}

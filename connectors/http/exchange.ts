@@ -1,0 +1,169 @@
+import type { ClientRequest, IncomingMessage } from 'node:http'
+import { Agent, request as requestPlain } from 'node:http'
+import { request as requestSecure, Agent as SecureAgent } from 'node:https'
+import type { Transform } from 'node:stream'
+import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
+import { NodeError } from '../../core/flow/failure.ts'
+import { guardedLookup, refuseForbidden } from './forbidden-addresses.ts'
+import { place } from './place.ts'
+
+export interface HttpRequest {
+  readonly method: string
+  readonly url: URL
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | null
+}
+
+export interface HttpResponse {
+  readonly status: number
+  /** Names in lower case; values of repeated ones joined by a comma. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Unpacked. */
+  readonly body: Uint8Array
+}
+
+export interface HttpLimits {
+  readonly signal: AbortSignal
+  readonly responseBytesMax: number
+}
+
+/** Keeps connections open between requests; at most so many to one host. */
+export class HttpClient {
+  readonly #plain: Agent
+  readonly #secure: SecureAgent
+
+  constructor(connectionsMax: number) {
+    const options = { keepAlive: true, maxSockets: connectionsMax, maxFreeSockets: connectionsMax, timeout: idleMsMax }
+    this.#plain = new Agent(options)
+    this.#secure = new SecureAgent(options)
+  }
+
+  close(): void {
+    this.#plain.destroy()
+    this.#secure.destroy()
+  }
+
+  /** One request and its whole answer; redirects are answers. Throws a NodeError `http.…`, or the signal's reason. */
+  async exchange(asked: HttpRequest, limits: HttpLimits): Promise<HttpResponse> {
+    refuseForbidden(asked.url)
+    for (let attempt = 0; ; attempt++) {
+      const sent = this.#send(asked, limits.signal)
+      try {
+        return await read(await answerOf(sent), asked, limits)
+      } catch (thrown) {
+        sent.on('error', () => undefined)
+        sent.destroy()
+        if (limits.signal.aborted) throw limits.signal.reason
+        // The server may have closed an idle connection while the request was on its way to it.
+        if (sent.reusedSocket && attempt === 0 && repeatable.has(asked.method) && codeOf(thrown) === 'ECONNRESET')
+          continue
+        throw httpError(thrown, asked)
+      }
+    }
+  }
+
+  #send(asked: HttpRequest, signal: AbortSignal): ClientRequest {
+    const { method, url, body } = asked
+    const headers: Record<string, string> = { 'accept-encoding': 'gzip, deflate, br, zstd', ...asked.headers }
+    if (body !== null) headers['content-length'] = String(body.byteLength)
+    const secure = url.protocol === 'https:'
+    const options = { method, headers, signal, lookup: guardedLookup }
+    const sent = secure
+      ? requestSecure(url, { ...options, agent: this.#secure })
+      : requestPlain(url, { ...options, agent: this.#plain })
+    sent.end(body ?? undefined)
+    return sent
+  }
+}
+
+const idleMsMax = 15_000
+const repeatable = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+function answerOf(sent: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    sent.once('response', resolve)
+    sent.once('error', reject)
+  })
+}
+
+async function read(answer: IncomingMessage, asked: HttpRequest, limits: HttpLimits): Promise<HttpResponse> {
+  const tooLarge = (): NodeError =>
+    new NodeError('http.too-large', `${place(asked)} answered more than ${limits.responseBytesMax} bytes`)
+  if (Number(answer.headers['content-length'] ?? 0) > limits.responseBytesMax && asked.method !== 'HEAD')
+    throw tooLarge()
+  const unpack = asked.method === 'HEAD' ? null : unpackerOf(answer.headers['content-encoding'])
+  if (unpack !== null) {
+    answer.on('error', (error) => unpack.destroy(error))
+    answer.pipe(unpack)
+  }
+  const pieces: Uint8Array[] = []
+  let bytes = 0
+  try {
+    for await (const piece of unpack ?? answer) {
+      bytes += piece.length
+      if (bytes > limits.responseBytesMax) throw tooLarge()
+      pieces.push(piece)
+    }
+  } finally {
+    unpack?.destroy()
+  }
+  const headers = Object.fromEntries(
+    Object.entries(answer.headers).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(', ') : (value ?? ''),
+    ]),
+  )
+  return { status: answer.statusCode ?? 0, headers, body: Buffer.concat(pieces) }
+}
+
+function unpackerOf(encoding: string | undefined): Transform | null {
+  switch (encoding?.trim().toLowerCase()) {
+    case 'gzip':
+    case 'x-gzip':
+      return createGunzip()
+    case 'deflate':
+      return createInflate()
+    case 'br':
+      return createBrotliDecompress()
+    case 'zstd':
+      return createZstdDecompress()
+    default:
+      return null
+  }
+}
+
+const reasons: Readonly<Record<string, { readonly code: string; readonly why: string; readonly retriable: boolean }>> =
+  {
+    ECONNREFUSED: { code: 'http.refused', why: 'nobody listens there', retriable: true },
+    ECONNRESET: { code: 'http.cut', why: 'the connection was cut before the answer was whole', retriable: true },
+    EPIPE: { code: 'http.cut', why: 'the connection was cut before the request was whole', retriable: true },
+    ETIMEDOUT: { code: 'http.unreachable', why: 'the host does not answer', retriable: true },
+    EHOSTUNREACH: { code: 'http.unreachable', why: 'no way leads to the host', retriable: true },
+    ENETUNREACH: { code: 'http.unreachable', why: 'no way leads to the host', retriable: true },
+    EAI_AGAIN: { code: 'http.no-name', why: 'the name cannot be looked up now', retriable: true },
+    ENOTFOUND: { code: 'http.no-name', why: 'there is no host of this name', retriable: false },
+    Z_DATA_ERROR: { code: 'http.bad-encoding', why: 'the answer cannot be unpacked', retriable: false },
+    Z_BUF_ERROR: { code: 'http.cut', why: 'the packed answer ends too early', retriable: true },
+  }
+
+/** The failure of a request in words; nothing of its headers, query or body is in it. */
+function httpError(thrown: unknown, asked: HttpRequest): NodeError {
+  if (thrown instanceof NodeError) return thrown
+  const code = codeOf(thrown)
+  const known = reasons[code]
+  if (known !== undefined)
+    return new NodeError(known.code, `${place(asked)}: ${known.why}`, { retriable: known.retriable, cause: thrown })
+  if (code.includes('CERT') || code.includes('SELF_SIGNED') || code.startsWith('ERR_TLS') || code.includes('SIGNATURE'))
+    return new NodeError('http.bad-certificate', `${place(asked)}: its certificate cannot be trusted (${code})`, {
+      cause: thrown,
+    })
+  return new NodeError('http.failed', `${place(asked)} failed${code === '' ? '' : ` (${code})`}`, {
+    retriable: true,
+    cause: thrown,
+  })
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : ''
+}
