@@ -255,7 +255,16 @@ export class Engine {
     return { nodes, inFlight, inFlightMax }
   }
 
-  #tap(node: string, port: string, read: (messages: readonly Message[]) => void): () => void {
+  #tap(node: string, port: string, reader: (messages: readonly Message[]) => void): () => void {
+    // Whoever looks on must not be able to break what it looks at.
+    const read = (messages: readonly Message[]): void => {
+      if (messages.length === 0) return
+      try {
+        reader(messages)
+      } catch (thrown) {
+        this.host.log.write('warn', `a reader of ${node}.${port} threw: ${String(thrown)}`, { node })
+      }
+    }
     const planned = this.plan.nodes.find((each) => each.id === node)
     if (planned === undefined) throw new NodeError('tap.unknown-node', `there is no node ${JSON.stringify(node)}`)
     const retap = this.#tappers.get(planned.stage)

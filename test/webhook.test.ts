@@ -1,0 +1,170 @@
+import { existsSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import { afterEach, describe, expect, test } from 'vitest'
+import { compile } from '../core/compile/compile.ts'
+import { parse } from '../core/document/parse.ts'
+import { plan } from '../core/document/plan.ts'
+import type { Pipeline } from '../core/pipeline.ts'
+import { formatProblem } from '../core/problem.ts'
+import { catalogue } from '../nodes.ts'
+import type { MillraceServer } from '../server/create-server.ts'
+import { createServer } from '../server/create-server.ts'
+import { createHost } from '../server/host.ts'
+
+const open: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close()
+})
+
+/** A real server with one workflow on it. */
+async function serving(
+  nodes: string,
+  edges: string,
+  settings = '',
+): Promise<{ readonly server: MillraceServer; readonly pipeline: Pipeline; readonly letters: unknown[] }> {
+  const document = parse(`millrace: 1\nname: hooked\nsettings: { ${settings} }\nnodes:\n${nodes}\nedges: [${edges}]\n`)
+  if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
+  const planned = plan(document.value, catalogue)
+  if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
+  const server = await createServer({ port: 0 })
+  open.push(() => server.close())
+  const letters: unknown[] = []
+  const host = createHost({
+    allowEnv: [],
+    environment: {},
+    vars: {},
+    folders: [],
+    log: { write: () => undefined },
+    deadLetter: async (each) => void letters.push(...each),
+    hub: server.hub,
+    topics: server.topics,
+  })
+  const pipeline = compile(planned.value, catalogue, host)
+  await server.deploy('hooked', pipeline)
+  return { server, pipeline, letters }
+}
+
+const post = (url: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(url, {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json', ...headers },
+  })
+
+describe('a webhook', () => {
+  test('answers 202 with the execution, which then runs', async () => {
+    const { server, pipeline } = await serving(
+      '  hook: { type: webhook@1, config: { path: "/orders/:id" } }\n  a: { type: set@1, config: { fields: { id: "{{ $json.params.id }}", q: "{{ $request.query.q }}" } } }',
+      'hook -> a',
+    )
+    const seen: unknown[] = []
+    pipeline.tap('a', 'out', (messages) => void seen.push(...messages.map((each) => each.value)))
+    const response = await post(`${server.url}/orders/7?q=x`, {})
+    expect(response.status).toBe(202)
+    expect(await response.json()).toEqual({ execution: expect.any(String) })
+    await expect.poll(() => seen).toEqual([{ id: '7', q: 'x' }])
+  })
+
+  test('is answered by a respond node: status, headers and body', async () => {
+    const { server } = await serving(
+      '  hook: { type: webhook@1, config: { path: /double, respond: node } }\n  a: { type: respond@1, config: { status: 201, headers: { x-kind: double }, body: "{{ { twice: $json.body.n * 2 } }}" } }',
+      'hook -> a',
+    )
+    const response = await post(`${server.url}/double`, { n: 21 })
+    expect([response.status, response.headers.get('x-kind'), await response.json()]).toEqual([
+      201,
+      'double',
+      { twice: 42 },
+    ])
+  })
+
+  test('streams: lines to most, events to those who accept them', async () => {
+    const { server } = await serving(
+      '  hook: { type: webhook@1, config: { path: /list, respond: node } }\n  each: { type: split@1, config: { list: "{{ $json.body }}" } }\n  a: { type: respond@1, config: { mode: auto } }',
+      'hook -> each, each -> a',
+    )
+    const lines = await post(`${server.url}/list`, [1, { b: 2 }])
+    expect(lines.headers.get('content-type')).toContain('ndjson')
+    expect(await lines.text()).toBe('1\n{"b":2}\n')
+    const events = await post(`${server.url}/list`, [1, 2], { accept: 'text/event-stream' })
+    expect(events.headers.get('content-type')).toContain('event-stream')
+    expect(await events.text()).toMatch(/data: 1\n\n[\s\S]*data: 2\n\n/)
+  })
+
+  test('an execution that answers nothing gives 204', async () => {
+    const { server, letters } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: filter@1, config: { where: "{{ $json.body.user.active }}" } }\n  b: { type: respond@1 }',
+      'hook -> a, a -> b',
+    )
+    const response = await post(`${server.url}/x`, {})
+    expect(response.status).toBe(204)
+    expect(letters).toMatchObject([
+      { failure: { node: 'a', message: expect.stringContaining('$json.body.user is undefined') } },
+    ])
+  })
+
+  test('one that fails as a whole gives 500 with the cause and no stack', async () => {
+    const { server } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: stop-and-error@1, onError: stop, config: { message: no price, code: order.no-price } }',
+      'hook -> a',
+    )
+    const response = await post(`${server.url}/x`, {})
+    expect(response.status).toBe(500)
+    expect(await response.json()).toEqual({ error: { code: 'order.no-price', message: 'no price' } })
+  })
+
+  test('a caller that prefers not to wait gets 202 from the same path', async () => {
+    const { server, pipeline } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: respond@1 }',
+      'hook -> a',
+    )
+    const response = await post(`${server.url}/x`, {}, { prefer: 'respond-async' })
+    expect([response.status, response.headers.get('preference-applied')]).toEqual([202, 'respond-async'])
+    await expect.poll(() => pipeline.executions.size).toBe(0)
+  })
+
+  test('requests over the limit get 503 with Retry-After, and the next one after them is served', async () => {
+    const { server, pipeline } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  later: { type: delay@1, config: { delayMs: 300 } }\n  a: { type: respond@1, config: { body: ok } }',
+      'hook -> later, later -> a',
+      'inFlightMax: 2',
+    )
+    const responses = await Promise.all([1, 2, 3, 4].map(() => post(`${server.url}/x`, {})))
+    expect(responses.map((each) => each.status).sort()).toEqual([200, 200, 503, 503])
+    expect(responses.find((each) => each.status === 503)?.headers.get('retry-after')).toBe('1')
+    await expect.poll(() => pipeline.executions.size).toBe(0)
+    expect((await post(`${server.url}/x`, {})).status).toBe(200)
+  })
+
+  test('a caller that goes away ends its execution, and its file with it', async () => {
+    const { server, pipeline } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, body: file, respond: node } }\n  later: { type: delay@1, config: { delayMs: 600000 } }\n  a: { type: respond@1 }',
+      'hook -> later, later -> a',
+    )
+    let path = ''
+    pipeline.tap('hook', 'out', (messages) => {
+      const value: unknown = messages[0]?.value
+      path = (value as { body: { path: string } }).body.path
+    })
+    const call = httpRequest(`${server.url}/x`, { method: 'POST' })
+    call.on('error', () => undefined)
+    call.end('some bytes')
+    await expect.poll(() => path).not.toBe('')
+    expect(existsSync(path)).toBe(true)
+    const [execution] = [...pipeline.executions.values()]
+    call.destroy()
+    expect(await execution?.done).toMatchObject({ state: 'stopped', failure: { message: 'the caller has gone' } })
+    await expect.poll(() => existsSync(path)).toBe(false)
+  })
+
+  test('a body over the limit is refused, and two workflows cannot take one path', async () => {
+    const { server } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, bodyBytesMax: 10 } }\n  a: { type: merge@1 }',
+      'hook -> a',
+    )
+    expect((await post(`${server.url}/x`, { long: 'x'.repeat(100) })).status).toBe(413)
+    expect(() =>
+      server.hub.route({ methods: ['POST'], path: '/x', body: 'none', bodyBytesMax: 0 }, () => undefined),
+    ).toThrow(/taken/)
+  })
+})
