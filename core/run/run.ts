@@ -91,6 +91,10 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
 
   /** Sends messages of this execution down a port of its trigger, under a receipt of their own. */
   emit(port: number, messages: readonly Message[], ticket: number, size: Size, mark: Mark | null): void {
+    if (this.over) {
+      this.trigger.gate.give(size)
+      return
+    }
     this.scope.receiptsOpen += 1
     this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.scope, mark))
   }

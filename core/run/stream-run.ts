@@ -151,8 +151,8 @@ class SourceRun implements ReceiptOwner {
     const held = this.#open.get(ticket)
     const { redeliveriesMax, onFail } = this.#engine.plan.settings
     if (held === undefined) return this.closed(ticket, null)
-    const again = held.attempts < redeliveriesMax ? (this.trigger.source?.again?.(ticket) ?? null) : null
-    if (again !== null) {
+    const again = this.trigger.source?.again?.(ticket) ?? null
+    if (again !== null && held.attempts < redeliveriesMax) {
       const delayMs = Math.min(redeliveryBackoffMs * 2 ** held.attempts, redeliveryBackoffMsMax)
       held.attempts += 1
       this.#engine.host.clock.after(delayMs, () => {
@@ -163,7 +163,7 @@ class SourceRun implements ReceiptOwner {
       return
     }
     if (onFail === 'stop') return this.#run.broke(this.#run.scope, failure)
-    const letters: DeadLetter[] = held.messages.map((each) => ({
+    const letters: DeadLetter[] = (again ?? held.messages).map((each) => ({
       workflow: this.#engine.plan.workflow.id,
       execution: this.#run.id,
       failure,
