@@ -1,12 +1,30 @@
-import { once } from 'node:events'
 import type { StandardStreams } from '../core/host.ts'
 
 /** The process's own standard input and output, with their back-pressure. */
 export const standardStreams: StandardStreams = {
-  get input() {
-    return process.stdin
+  input: {
+    [Symbol.asyncIterator]() {
+      const chunks = process.stdin[Symbol.asyncIterator]()
+      return {
+        next: () => chunks.next(),
+        // A read under way would hold the iterator's own `return`, and with it the process, until the writer says something.
+        return: async () => {
+          process.stdin.destroy()
+          return { done: true, value: undefined }
+        },
+      }
+    },
   },
-  async write(chunk) {
-    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain')
+  write(chunk) {
+    if (process.stdout.listenerCount('error', ignore) === 0) process.stdout.on('error', ignore)
+    return new Promise((resolve, reject) => {
+      process.stdout.write(chunk, (error) => {
+        if (error === null || error === undefined) resolve()
+        else reject(error)
+      })
+    })
   },
 }
+
+/** Who writes is told of an error by its promise; the event that comes with it must not end the process. */
+function ignore(): void {}
