@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 
 const newline = 10
 const carriageReturn = 13
+const markBytes = 3
 const longLineHeadBytes = 200
 
 /** What becomes of the lines that a reader finds. */
@@ -139,11 +140,9 @@ export class LineReader {
 
   #open(block: Buffer): void {
     this.#block = block
-    this.#at = 0
-    if (this.#fresh) {
-      this.#fresh = false
-      if (block[0] === 0xef && block[1] === 0xbb && block[2] === 0xbf) this.#at = 3
-    }
+    this.#at = this.#fresh ? beginOf(block) : 0
+    this.#fresh = false
+    this.#text = null
     this.#wrongUtf8 = !isUtf8(block)
     if (!this.#wholeBlocks || this.#wrongUtf8) return
     const text = block.toString('utf8')
@@ -164,8 +163,8 @@ export class LineReader {
     }
     this.#rest.push(bytes)
     this.#restBytes += bytes.length
-    // One more, for the carriage return that may stand before the line end.
-    if (this.#restBytes <= this.#lineBytesMax + 1) return
+    // A byte order mark does not count.
+    if (this.#restBytes <= this.#lineBytesMax + markBytes) return
     this.#skipped = this.#restBytes
     const head = Buffer.concat(this.#rest).subarray(0, longLineHeadBytes)
     this.#rest = [Buffer.from(head)]
@@ -173,7 +172,9 @@ export class LineReader {
   }
 
   #drop(bytes: number): void {
-    this.#dropped = { bytes: this.#skipped + bytes, head: Buffer.concat(this.#rest).toString('utf8') }
+    const head = Buffer.concat(this.#rest)
+    const begin = this.#fresh ? beginOf(head) : 0
+    this.#dropped = { bytes: this.#skipped + bytes - begin, head: head.toString('utf8', begin) }
     this.#skipped = 0
     this.#rest = []
     this.#fresh = false
@@ -188,6 +189,11 @@ export class LineReader {
 }
 
 const empty = Buffer.alloc(0)
+/** Where a text begins: behind its byte order mark, if it has one. */
+function beginOf(bytes: Buffer): number {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? markBytes : 0
+}
+
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -1,0 +1,149 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { LineConsumer, LineRun } from './lines.ts'
+import { LineReader } from './lines.ts'
+
+interface Found {
+  readonly number: number
+  readonly text: string
+  readonly long: boolean
+}
+
+class Keeper implements LineConsumer {
+  readonly found: Found[] = []
+  line(text: string, number: number): void {
+    this.found.push({ number, text, long: false })
+  }
+  tooLong(number: number, bytes: number, head: string): void {
+    this.found.push({ number, text: `${bytes}:${[...head][0]}`, long: true })
+  }
+}
+
+/** Every line of the bytes, by the plainest means. */
+function naive(bytes: Buffer, lineBytesMax: number): Found[] {
+  const whole = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes
+  const lines = whole.toString('latin1').split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  return lines.map((line, index) => {
+    const raw = Buffer.from(line, 'latin1')
+    const text = raw.toString('utf8')
+    return raw.length > lineBytesMax
+      ? { number: index + 1, text: `${raw.length}:${[...text][0]}`, long: true }
+      : { number: index + 1, text: text.endsWith('\r') ? text.slice(0, -1) : text, long: false }
+  })
+}
+
+function read(
+  chunks: readonly Uint8Array[],
+  options: {
+    readonly lineBytesMax: number
+    readonly whole: boolean
+    readonly linesMax: number
+    readonly bytesMax: number
+  },
+): { found: Found[]; again: Found[]; runs: { lines: number; bytes: number }[] } {
+  const reader = new LineReader(options.lineBytesMax, options.whole)
+  const found: Found[] = []
+  const again: Found[] = []
+  const runs: { lines: number; bytes: number }[] = []
+  const drain = (): void => {
+    for (;;) {
+      const keeper = new Keeper()
+      const run: LineRun | null = reader.take(options.linesMax, options.bytesMax, keeper)
+      if (run === null) return
+      found.push(...keeper.found)
+      runs.push({ lines: keeper.found.length, bytes: run.bytes.length })
+      const repeat = new Keeper()
+      if (run.bytes.length > 0) reader.again(run, repeat)
+      again.push(...(run.bytes.length > 0 ? repeat.found : keeper.found))
+    }
+  }
+  for (const chunk of chunks) {
+    reader.push(chunk)
+    drain()
+  }
+  reader.end()
+  drain()
+  return { found, again, runs }
+}
+
+function cut(bytes: Buffer, places: readonly number[]): Uint8Array[] {
+  const at = [0, ...places.map((place) => place % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]
+  return at.slice(1).map((end, index) => bytes.subarray(at[index] ?? 0, end))
+}
+
+const piece = fc.oneof(
+  fc.constantFrom('\n', '\r\n', '\r', 'a', 'ä', '€', '😀', '{"a":1}', '\ufeff'),
+  fc.string({ maxLength: 12, unit: 'grapheme' }),
+  fc.uint8Array({ maxLength: 4 }),
+  fc.nat(60).map((length) => 'x'.repeat(length)),
+)
+const text = fc
+  .array(piece, { maxLength: 40 })
+  .map((pieces) => Buffer.concat(pieces.map((each) => Buffer.from(each as string))))
+
+test('lines do not depend on where the bytes, or the batches, are cut', () => {
+  fc.assert(
+    fc.property(
+      text,
+      fc.array(fc.nat(), { maxLength: 12 }),
+      fc.boolean(),
+      fc.integer({ min: 1, max: 50 }),
+      fc.integer({ min: 1, max: 10 }),
+      fc.integer({ min: 1, max: 100 }),
+      (bytes, places, whole, lineBytesMax, linesMax, bytesMax) => {
+        const { found, again, runs } = read(cut(bytes, places), { lineBytesMax, whole, linesMax, bytesMax })
+        expect(found).toEqual(naive(bytes, lineBytesMax))
+        expect(again).toEqual(found)
+        for (const run of runs) expect(run.lines <= linesMax && (run.bytes <= bytesMax || run.lines === 1)).toBe(true)
+      },
+    ),
+    { numRuns: 3000 },
+  )
+})
+
+test('a line without end is thrown away as it comes', () => {
+  const reader = new LineReader(1000, true)
+  const before = process.memoryUsage().arrayBuffers
+  const keeper = new Keeper()
+  const take = (): void => {
+    while (reader.take(10, 10_000, keeper) !== null);
+  }
+  for (let chunk = 0; chunk < 12_000; chunk++) {
+    reader.push(Buffer.alloc(65_536))
+    take()
+  }
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(400_000_000)
+  reader.push(Buffer.from('yz\nnext\n'))
+  take()
+  expect(keeper.found).toEqual([
+    { number: 1, text: '786432002:\0', long: true },
+    { number: 2, text: 'next', long: false },
+  ])
+})
+
+test('bytes that are not UTF-8 are told apart line by line', () => {
+  const reader = new LineReader(1000, true)
+  const told: boolean[] = []
+  reader.push(Buffer.from([0x61, 0x0a, 0xff, 0xfe, 0x0a, 0xc3, 0xa4, 0x0a]))
+  while (
+    reader.take(10, 100, { line: (_text, _number, wrong) => void told.push(wrong), tooLong: () => undefined }) !== null
+  );
+  expect(told).toEqual([false, true, false])
+})
+
+test('another text counts its lines from one and may begin with a mark of its own', () => {
+  const reader = new LineReader(1000, false)
+  const keeper = new Keeper()
+  const take = (): void => {
+    while (reader.take(10, 100, keeper) !== null);
+  }
+  for (const words of ['\ufeffa\nb', '\ufeffc\n']) {
+    reader.push(Buffer.from(words))
+    take()
+    reader.end()
+    take()
+    reader.restart()
+  }
+  expect(keeper.found.map((each) => `${each.number}${each.text}`)).toEqual(['1a', '2b', '1c'])
+})
