@@ -1,14 +1,17 @@
 import type { Observable } from 'rxjs'
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { LoopBuilder } from './compile/loop-builder.ts'
 import type { Into } from './document/document.ts'
-import type { ExpressionIr } from './expressions/ir.ts'
+import type { Expression } from './expression-field.ts'
 import type { Batch } from './flow/batch.ts'
 import type { CreditGate, Size } from './flow/credits.ts'
 import type { Failure } from './flow/failure.ts'
 import type { Message } from './flow/message.ts'
 import type { Scope } from './flow/scope.ts'
 import type { Host } from './host.ts'
+
+export type { Expression } from './expression-field.ts'
+export { expression, startExpression } from './expression-field.ts'
 
 /** A node type at one version: schema, docs, examples and behaviour in one place. */
 export interface Definition<C> {
@@ -197,43 +200,6 @@ export interface Source {
   pause(): void
   resume(): void
   close(): Promise<void>
-}
-
-/** A config field that may be text with `{{ … }}`: a constant of the inner type, or an expression that the planner parses. */
-export interface Expression<T> {
-  readonly $expression: 1
-  /** The text that holds `{{ … }}`, or null for a constant. */
-  readonly text: string | null
-  readonly constant: T | null
-  /** Filled in by the planner for `text`. */
-  readonly ir: ExpressionIr | null
-  /** `start`: may read only what is known when the pipeline starts. */
-  readonly bound: 'message' | 'start'
-}
-
-/** Schema of a field that takes a value of `inner` or an expression read for each message. */
-export function expression<T>(inner: z.ZodType<T>): z.ZodType<Expression<T>> {
-  return expressionSchema(inner, 'message')
-}
-
-/** Schema of a field that takes a value of `inner` or an expression over `$env`, `$vars` and `$workflow`, read once at start. */
-export function startExpression<T>(inner: z.ZodType<T>): z.ZodType<Expression<T>> {
-  return expressionSchema(inner, 'start')
-}
-
-function expressionSchema<T>(inner: z.ZodType<T>, bound: 'message' | 'start'): z.ZodType<Expression<T>> {
-  return z
-    .unknown()
-    .transform((raw, context): Expression<T> => {
-      if (typeof raw === 'string' && raw.includes('{{'))
-        return { $expression: 1, text: raw, constant: null, ir: null, bound }
-      const parsed = inner.safeParse(raw)
-      if (parsed.success) return { $expression: 1, text: null, constant: parsed.data, ir: null, bound }
-      for (const issue of parsed.error.issues)
-        context.addIssue({ code: 'custom', message: issue.message, path: [...issue.path] })
-      return z.NEVER
-    })
-    .meta({ expression: bound, inner: z.toJSONSchema(inner, { io: 'input', unrepresentable: 'any' }) })
 }
 
 /** Types a definition; nothing more. Its face is checked when it joins a catalogue. */

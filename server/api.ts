@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { hasBody, readBody } from './body.ts'
-import type { ServerParts } from './create-server.ts'
 import { summaryOf, workflowOf, workflowSchema, workflowSummarySchema } from './describe-workflow.ts'
 import { errorBody, HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
+import type { ServerParts } from './parts.ts'
 import { streamTopic } from './topic-stream.ts'
 
 const failureSchema = z

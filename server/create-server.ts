@@ -61,15 +61,6 @@ export interface MillraceServer {
   close(): Promise<void>
 }
 
-/** What the parts of the server that answer requests have in common. */
-export interface ServerParts {
-  readonly limits: ServerLimits
-  readonly topics: TopicStore
-  readonly workflows: Workflows
-  readonly hub: ServerHub
-  readonly log: Log
-}
-
 const methodsKnown = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 const silent: Log = { write: () => {} }
 

@@ -3,32 +3,7 @@ import type { Backend, BootOrder, RunnerHandle } from './backend.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import type { RunnerFrame } from './frames.ts'
 import { readRunnerFrame } from './frames.ts'
-import type { Job } from './job.ts'
-
-export type RunnerState = 'booting' | 'ready' | 'draining' | 'ending'
-
-/** The pool's end of one runner. */
-export interface RunnerLink {
-  readonly id: string
-  readonly handle: RunnerHandle
-  readonly active: Map<number, Job>
-  readonly children: Set<number>
-  state: RunnerState
-  wasReady: boolean
-  /** Something arrived since the last look. */
-  heard: boolean
-  silentMs: number
-  idleMs: number
-  limit: Deadline | null
-  /** Why we ended it, if we did. */
-  sentence: Sentence | null
-}
-
-interface Sentence {
-  readonly cause: string
-  /** Only this job is to blame; null blames all. */
-  readonly guilty: Job | null
-}
+import type { Job, RunnerLink } from './job.ts'
 
 export interface FleetOptions {
   readonly backend: Backend

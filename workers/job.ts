@@ -1,7 +1,7 @@
 import type { NodeError } from '../core/flow/failure.ts'
 import type { TaskOptions } from '../core/host.ts'
+import type { RunnerHandle } from './backend.ts'
 import type { Deadline } from './deadlines.ts'
-import type { RunnerLink } from './fleet.ts'
 import type { LogLevel, StreamStart, TaskMode } from './frames.ts'
 
 /** What a pool's task may ask for beyond the contract that core sees. */
@@ -93,4 +93,29 @@ export class AnswerReader implements JobReader {
   start(): StreamStart {
     return noStream
   }
+}
+
+export type RunnerState = 'booting' | 'ready' | 'draining' | 'ending'
+
+/** The pool's end of one runner. */
+export interface RunnerLink {
+  readonly id: string
+  readonly handle: RunnerHandle
+  readonly active: Map<number, Job>
+  readonly children: Set<number>
+  state: RunnerState
+  wasReady: boolean
+  /** Something arrived since the last look. */
+  heard: boolean
+  silentMs: number
+  idleMs: number
+  limit: Deadline | null
+  /** Why we ended it, if we did. */
+  sentence: Sentence | null
+}
+
+interface Sentence {
+  readonly cause: string
+  /** Only this job is to blame; null blames all. */
+  readonly guilty: Job | null
 }

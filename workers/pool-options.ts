@@ -1,8 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { Log, Pool, PoolOptions } from '../core/host.ts'
 import type { Backend } from './backend.ts'
-import type { RunnerState } from './fleet.ts'
-import type { FlameTaskOptions } from './job.ts'
+import type { FlameTaskOptions, RunnerState } from './job.ts'
 
 export interface FlameOptions extends Partial<Omit<PoolOptions, 'backend'>> {
   readonly name: string

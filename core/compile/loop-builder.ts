@@ -1,5 +1,5 @@
-import type { Expression } from '../define.ts'
 import type { Into } from '../document/document.ts'
+import type { Expression } from '../expression-field.ts'
 import type { Ir } from '../expressions/ir.ts'
 
 /**

@@ -2,7 +2,7 @@ import type { Place, Problem } from '../problem.ts'
 import { problem, warning } from '../problem.ts'
 import type { Document } from './document.ts'
 import { locate } from './parse.ts'
-import type { ResolvedEdge, ResolvedNode } from './resolve.ts'
+import type { ResolvedEdge, ResolvedNode } from './resolved.ts'
 
 /**
  * Checks the shape of the graph and answers the nodes in the order of the data.

@@ -6,8 +6,7 @@ import type { Place, Problem } from '../problem.ts'
 import { problem } from '../problem.ts'
 import type { Document } from './document.ts'
 import { locate } from './parse.ts'
-import type { PlanOptions } from './plan.ts'
-import type { ResolvedEdge } from './resolve.ts'
+import type { PlanOptions, ResolvedEdge } from './resolved.ts'
 
 export const callDepthMax = 16
 const nodesMax = 20_000

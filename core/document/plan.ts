@@ -5,8 +5,8 @@ import type { AnyDefinition } from '../define.ts'
 import type { Problem, Result } from '../problem.ts'
 import { resultOf } from '../problem.ts'
 import type { Document, Into, OnError, Settings } from './document.ts'
-import type { ResolvedEdge, ResolvedNode } from './resolve.ts'
 import { resolve } from './resolve.ts'
+import type { PlanOptions, ResolvedEdge, ResolvedNode } from './resolved.ts'
 
 /** A document checked and resolved: frozen plain data, printable, storable, sendable to a worker. No secret is in it. */
 export interface Plan {
@@ -98,12 +98,7 @@ export interface Entry {
   readonly group: number
 }
 
-export interface PlanOptions {
-  readonly id?: string
-  readonly version?: string
-  /** Finds the document that a `call` node names; null when there is none. */
-  readonly workflows?: (name: string) => Document | null
-}
+export type { PlanOptions } from './resolved.ts'
 
 /** Checks a document against a catalogue and lays out its stages. All problems at once. */
 export function plan(document: Document, catalogue: Catalogue, options: PlanOptions = {}): Result<Plan> {

@@ -5,30 +5,11 @@ import { parseExpression } from '../expressions/index.ts'
 import type { ExpressionScope } from '../expressions/ir.ts'
 import type { Place, Problem } from '../problem.ts'
 import { problem, warning } from '../problem.ts'
-import type { Document, Into, OnError } from './document.ts'
+import type { Document } from './document.ts'
 import { checkGraph } from './graph.ts'
 import { inlineCalls } from './inline-calls.ts'
 import { locate } from './parse.ts'
-import type { PlanOptions } from './plan.ts'
-
-/** A node with its definition found and its config parsed. */
-export interface ResolvedNode {
-  readonly id: string
-  readonly label: string
-  readonly definition: AnyDefinition
-  readonly config: unknown
-  readonly into: Into
-  readonly onError: OnError
-  readonly outputs: readonly string[]
-  readonly line: number | null
-}
-
-export interface ResolvedEdge {
-  readonly from: string
-  readonly fromPort: string
-  readonly to: string
-  readonly toPort: string
-}
+import type { PlanOptions, ResolvedEdge, ResolvedNode } from './resolved.ts'
 
 /** Nodes in the order of the data, edges between them, and everything that is wrong. */
 export interface Resolved {

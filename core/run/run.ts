@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs'
 import { BehaviorSubject } from 'rxjs'
+import type { Plan } from '../document/plan.ts'
 import type { Batch, Mark } from '../flow/batch.ts'
 import { batch, endMark, noMessages } from '../flow/batch.ts'
 import type { Size } from '../flow/credits.ts'
@@ -10,9 +11,17 @@ import type { ReceiptOwner } from '../flow/receipt.ts'
 import { openReceipt } from '../flow/receipt.ts'
 import type { ScopeOwner } from '../flow/scope.ts'
 import { Scope } from '../flow/scope.ts'
+import type { Host } from '../host.ts'
 import type { Execution, ExecutionState, Outcome } from '../pipeline.ts'
-import type { Engine } from './engine.ts'
 import type { Trigger } from './trigger.ts'
+
+/** What a run needs of the pipeline that it belongs to. */
+export interface RunOwner {
+  readonly plan: Plan
+  readonly host: Host
+  executionId(scope: number): string
+  finished(run: Run): void
+}
 
 export const noSize: Size = { messages: 0, bytes: 0 }
 
@@ -24,7 +33,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   readonly scope: Scope
   readonly startedAt: number
   state: ExecutionState = 'running'
-  protected readonly engine: Engine
+  protected readonly engine: RunOwner
   protected readonly trigger: Trigger
   protected endSent = false
   readonly #id: string | null
@@ -36,7 +45,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   #cancelLimit: (() => void) | null = null
 
   constructor(
-    engine: Engine,
+    engine: RunOwner,
     trigger: Trigger,
     scopeId: number,
     ended: ((failure: Failure | null) => void) | null,

@@ -6,19 +6,27 @@ import { failureOf } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
 import type { ReceiptOwner } from '../flow/receipt.ts'
 import { openReceipt } from '../flow/receipt.ts'
+import type { Scope } from '../flow/scope.ts'
 import type { DeadLetter } from '../host.ts'
-import type { Engine } from './engine.ts'
+import type { RunOwner } from './run.ts'
 import { markTicket, Run, sendMark } from './run.ts'
 import type { Trigger } from './trigger.ts'
 
 const redeliveryBackoffMs = 100
 const redeliveryBackoffMsMax = 10_000
 
+/** What the long-lived execution needs of its pipeline besides. */
+export interface StreamRunOwner extends RunOwner {
+  openRun(trigger: Trigger, ended?: ((failure: Failure | null) => void) | null): Run
+  runOf(scope: Scope): Run | undefined
+  closing(promise: Promise<void>): void
+}
+
 /** The one long-lived execution of all stream triggers: several sources, each with its own gate, one scope. */
 export class StreamRun extends Run {
   readonly #sources: readonly SourceRun[]
 
-  constructor(engine: Engine, triggers: readonly Trigger[], scopeId: number, id: string | null) {
+  constructor(engine: StreamRunOwner, triggers: readonly Trigger[], scopeId: number, id: string | null) {
     const first = triggers[0]
     if (first === undefined) throw new Error('a stream execution needs a stream trigger')
     super(engine, first, scopeId, null, id)
@@ -68,7 +76,7 @@ export class StreamRun extends Run {
 class SourceRun implements ReceiptOwner {
   readonly trigger: Trigger
   ended = false
-  readonly #engine: Engine
+  readonly #engine: StreamRunOwner
   readonly #run: StreamRun
   /** Batches in flight, for the case that they fail. */
   readonly #open = new Map<
@@ -76,7 +84,7 @@ class SourceRun implements ReceiptOwner {
     { readonly port: number; readonly messages: readonly Message[]; readonly size: Size; attempts: number }
   >()
 
-  constructor(engine: Engine, run: StreamRun, trigger: Trigger) {
+  constructor(engine: StreamRunOwner, run: StreamRun, trigger: Trigger) {
     this.#engine = engine
     this.#run = run
     this.trigger = trigger
