@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { define, defineVersions } from '../../core/define.ts'
 
-const held: unknown[] = []
+/** A chain grows in small pieces. One huge allocation at once can end the process before Node can end its thread. */
+let held: unknown = null
 
 /** A node as a careless person might write it: it blocks its thread, or eats its memory, when the value says so. */
 const careless = define({
@@ -17,7 +18,7 @@ const careless = define({
     make: () => (message, emit) => {
       const { value } = message
       while (value === 'block');
-      while (value === 'hoard') held.push(new Array(10_000).fill(Math.random()))
+      while (value === 'hoard') held = { before: held, number: Math.random() }
       emit(message)
     },
   },

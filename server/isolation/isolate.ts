@@ -20,6 +20,10 @@ export interface IsolationOptions {
   readonly blockMsMax?: number
   /** … and ended after so long. */
   readonly killMsMax?: number
+  /**
+   * A thread whose heap grows over it is ended. A single allocation far over it can still end the process, as Node cannot stop it in time;
+   * work that may do that belongs in a pool of processes.
+   */
   readonly heapMbMax?: number
 }
 
