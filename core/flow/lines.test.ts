@@ -9,13 +9,26 @@ interface Found {
   readonly long: boolean
 }
 
+/** Below this limit, the beginning that is kept of a line may end inside its first character. */
+const shownFrom = 8
+
 class Keeper implements LineConsumer {
   readonly found: Found[] = []
+  readonly #lineBytesMax: number
+
+  constructor(lineBytesMax: number) {
+    this.#lineBytesMax = lineBytesMax
+  }
+
   line(text: string, number: number): void {
     this.found.push({ number, text, long: false })
   }
   tooLong(number: number, bytes: number, head: string): void {
-    this.found.push({ number, text: `${bytes}:${[...head][0]}`, long: true })
+    this.found.push({
+      number,
+      text: this.#lineBytesMax < shownFrom ? `${bytes}` : `${bytes}:${[...head][0]}`,
+      long: true,
+    })
   }
 }
 
@@ -28,7 +41,11 @@ function naive(bytes: Buffer, lineBytesMax: number): Found[] {
     const raw = Buffer.from(line, 'latin1')
     const text = raw.toString('utf8')
     return raw.length > lineBytesMax
-      ? { number: index + 1, text: `${raw.length}:${[...text][0]}`, long: true }
+      ? {
+          number: index + 1,
+          text: lineBytesMax < shownFrom ? `${raw.length}` : `${raw.length}:${[...text][0]}`,
+          long: true,
+        }
       : { number: index + 1, text: text.endsWith('\r') ? text.slice(0, -1) : text, long: false }
   })
 }
@@ -48,12 +65,12 @@ function read(
   const runs: { lines: number; bytes: number }[] = []
   const drain = (): void => {
     for (;;) {
-      const keeper = new Keeper()
+      const keeper = new Keeper(options.lineBytesMax)
       const run: LineRun | null = reader.take(options.linesMax, options.bytesMax, keeper)
       if (run === null) return
       found.push(...keeper.found)
       runs.push({ lines: keeper.found.length, bytes: run.bytes.length })
-      const repeat = new Keeper()
+      const repeat = new Keeper(options.lineBytesMax)
       if (run.bytes.length > 0) reader.again(run, repeat)
       again.push(...(run.bytes.length > 0 ? repeat.found : keeper.found))
     }
@@ -105,7 +122,7 @@ test('lines do not depend on where the bytes, or the batches, are cut', () => {
 test('a line without end is thrown away as it comes', () => {
   const reader = new LineReader(1000, true)
   const before = process.memoryUsage().arrayBuffers
-  const keeper = new Keeper()
+  const keeper = new Keeper(1000)
   const take = (): void => {
     while (reader.take(10, 10_000, keeper) !== null);
   }
@@ -134,7 +151,7 @@ test('bytes that are not UTF-8 are told apart line by line', () => {
 
 test('another text counts its lines from one and may begin with a mark of its own', () => {
   const reader = new LineReader(1000, false)
-  const keeper = new Keeper()
+  const keeper = new Keeper(1000)
   const take = (): void => {
     while (reader.take(10, 100, keeper) !== null);
   }
