@@ -93,12 +93,13 @@ export class Card {
     const run = this.#run
     this.#drawState(stateOf(run))
     this.#drawProgress()
-    if (run.video !== null || run.thumbs.length > 0) this.#strip.setSpan(run.video?.durationMs ?? null)
+    const { durationMs, thumbnails } = run.video ?? { durationMs: null, thumbnails: null }
+    if (run.video !== null) this.#strip.setSpan(durationMs, thumbnails)
     for (; this.#shown < run.thumbs.length; this.#shown++) {
       const thumb = run.thumbs[this.#shown]
       if (thumb !== undefined) this.#strip.add(thumb)
     }
-    if (run.video?.durationMs === null) this.#strip.setSpan(null)
+    if (durationMs === null || thumbnails === null) this.#strip.setSpan(durationMs, thumbnails)
     this.#drawPicture()
     for (const [label, text] of figuresOf(run)) {
       const value = this.#figures.get(label)

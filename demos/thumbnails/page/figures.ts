@@ -8,17 +8,15 @@ export function figuresOf(run: VideoRun): ReadonlyMap<string, string> {
   const { record, video } = run
   const since = (from: number | null): string =>
     span(record.firstAt === null || from === null ? null : Math.max(0, record.firstAt - from))
-  const planned = video?.thumbnails ?? null
-  const made = count(run.thumbs.length)
   return new Map([
-    ['First thumbnail', since(record.sentAt)],
-    ['From the start', since(record.startedAt)],
-    ['Thumbnails', planned === null ? made : `${made} of ${count(planned)}`],
+    ['First, after upload', since(record.sentAt)],
+    ['First, from start', since(record.startedAt)],
+    ['Thumbnails', count(run.thumbs.length)],
     ['Rate', rate(run.perSecond)],
     ['Length', span(video?.durationMs ?? null)],
     ['Picture', video === null ? none : `${video.width}\u202f×\u202f${video.height}\u202fpx`],
     ['Format', video === null ? none : `${video.container}, ${codecName(video.codec)}`],
-    ['Size', record.bytes === null ? none : bytes(record.bytes)],
+    ['Size', record.bytes === null ? 'drawn here' : bytes(record.bytes)],
     ['Decoder', video?.decoder ?? none],
   ])
 }

@@ -24,7 +24,7 @@ export class FlowDrawing {
   readonly #host: HTMLElement
   readonly #graph: Graph
   readonly #calm = matchMedia('(prefers-reduced-motion: reduce)')
-  readonly #narrow = matchMedia('(max-width: 720px)')
+  #shape: Shape | null = null
   readonly #beats: Beat[] = []
   #wires: Wire[] = []
   #boxes = new Map<string, Box>()
@@ -32,9 +32,11 @@ export class FlowDrawing {
   constructor(host: HTMLElement, graph: Graph) {
     this.#host = host
     this.#graph = graph
-    this.#draw()
-    this.#narrow.addEventListener('change', () => this.#draw())
     this.#calm.addEventListener('change', () => this.#draw())
+    new ResizeObserver(() => {
+      if (this.#shape !== this.#fitting()) this.#draw()
+    }).observe(host)
+    this.#draw()
   }
 
   take(beat: Beat): void {
@@ -55,7 +57,7 @@ export class FlowDrawing {
       const perSecond = rates.get(id)
       const busy = Math.max(perSecond?.in ?? 0, perSecond?.out ?? 0)
       setText(box.rate, rate(busy))
-      setText(box.total, count(Math.max(counts?.in ?? 0, counts?.out ?? 0)))
+      setText(box.total, messages(Math.max(counts?.in ?? 0, counts?.out ?? 0)))
       box.group.classList.toggle('busy', busy > 0)
       box.group.classList.toggle('failing', (perSecond?.errors ?? 0) > 0)
     }
@@ -76,7 +78,8 @@ export class FlowDrawing {
   }
 
   #draw(): void {
-    const shape = this.#narrow.matches ? narrowShape : wideShape
+    const shape = this.#fitting()
+    this.#shape = shape
     const { nodes, edges } = this.#graph
     const layout = layOut(nodes, edges)
     const [across, along] = shape.down ? [layout.rowCount, layout.columnCount] : [layout.columnCount, layout.rowCount]
@@ -86,7 +89,13 @@ export class FlowDrawing {
       x: 4 + (shape.down ? row : column) * shape.cell.width,
       y: 4 + (shape.down ? column : row) * shape.cell.height,
     })
-    const svg = drawing('svg', { viewBox: `0 0 ${width} ${height}`, width, height, role: 'img' })
+    const svg = drawing('svg', {
+      viewBox: `0 0 ${width} ${height}`,
+      width,
+      height,
+      role: 'img',
+      class: shape.down ? 'down' : '',
+    })
     svg.append(drawing('title', {}, describe(this.#graph)))
     const places = new Map(nodes.map((node) => [node.id, at(node.column, layout.rows.get(node.id) ?? 0)]))
     this.#wires = edges.flatMap((edge, index) => {
@@ -105,6 +114,10 @@ export class FlowDrawing {
     )
     this.#host.replaceChildren(svg)
     this.#show()
+  }
+
+  #fitting(): Shape {
+    return this.#host.clientWidth < 720 ? narrowShape : wideShape
   }
 
   /** The flow as an animation that can change its speed without a jump; none for who wants no motion. */
@@ -130,12 +143,12 @@ interface Shape {
 }
 
 const wideShape: Shape = { down: false, cell: { width: 166, height: 68 }, box: { width: 128, height: 54 } }
-const narrowShape: Shape = { down: true, cell: { width: 88, height: 84 }, box: { width: 80, height: 52 } }
+const narrowShape: Shape = { down: true, cell: { width: 90, height: 80 }, box: { width: 84, height: 50 } }
 
 function drawBox(svg: SVGSVGElement, node: GraphNode, at: Point, { box, down }: Shape): Box {
   const { width, height } = box
   const shown = drawing('text', { x: width - 10, y: height - 12, class: 'node-rate', 'text-anchor': 'end' }, rate(0))
-  const total = drawing('text', { x: 11, y: height - 12, class: 'node-total' }, '0')
+  const total = drawing('text', { x: 11, y: height - 12, class: 'node-total' }, messages(0))
   const group = drawing(
     'g',
     { class: `node node-${node.id}`, transform: `translate(${at.x} ${at.y})` },
@@ -190,6 +203,10 @@ function ratesBetween(first: Beat, last: Beat): ReadonlyMap<string, NodeCounts> 
       ]
     }),
   )
+}
+
+function messages(n: number): string {
+  return `${count(n)}\u202fmsg`
 }
 
 function total(beat: Beat): number {

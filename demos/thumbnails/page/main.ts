@@ -96,6 +96,8 @@ function begin(file: File | null): void {
       sentAt: file === null ? startedAt : null,
       workedAt: null,
       firstAt: null,
+      lastAt: null,
+      seen: 0,
       execution: null,
     },
     file,

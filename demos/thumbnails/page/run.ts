@@ -69,9 +69,10 @@ export class VideoRun {
   /** Thumbnails per second: the server's own figure at the end, until then by this page's clock. Null when there is none yet. */
   get perSecond(): number | null {
     if (this.done !== null && this.done.elapsedMs > 0) return (this.done.thumbnails * 1000) / this.done.elapsedMs
-    const { workedAt } = this.record
-    const sinceMs = workedAt === null ? 0 : Date.now() - workedAt
-    return this.phase === 'live' && sinceMs > 250 ? (this.thumbs.length * 1000) / sinceMs : null
+    const { workedAt, lastAt } = this.record
+    if (workedAt === null) return null
+    const sinceMs = (this.running ? Date.now() : (lastAt ?? workedAt)) - workedAt
+    return sinceMs > 250 && this.thumbs.length > 0 ? (this.thumbs.length * 1000) / sinceMs : null
   }
 
   /** Sends the video, or follows the execution that has it already; resolves when all is over, and never rejects. */
@@ -187,6 +188,10 @@ export class VideoRun {
     this.phase = 'live'
     const url = URL.createObjectURL(new Blob([new Uint8Array(value.data)], { type: value.mime }))
     this.thumbs.push({ index: value.index, atMs: value.atMs, url })
+    // What is read again after a reload came when it first came.
+    if (this.thumbs.length <= this.record.seen) return
+    this.record.seen = this.thumbs.length
+    this.record.lastAt = Date.now()
   }
 
   #fail(thrown: unknown): void {

@@ -14,6 +14,9 @@ export interface RunRecord {
   /** The work told what the video is. */
   workedAt: number | null
   firstAt: number | null
+  lastAt: number | null
+  /** Thumbnails that have come so far. */
+  seen: number
   execution: string | null
 }
 
@@ -52,6 +55,8 @@ function readRecord(value: unknown): RunRecord | null {
     sentAt: numberOf(value.sentAt),
     workedAt: numberOf(value.workedAt),
     firstAt: numberOf(value.firstAt),
+    lastAt: numberOf(value.lastAt),
+    seen: numberOf(value.seen) ?? 0,
     execution: typeof value.execution === 'string' ? value.execution : null,
   }
 }
