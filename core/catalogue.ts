@@ -1,4 +1,5 @@
 import type { AnyDefinition, NodeType } from './define.ts'
+import { distanceOf } from './nearest.ts'
 
 /** The node types that a host offers, by name and version. */
 export interface Catalogue {
@@ -30,27 +31,11 @@ export function createCatalogue(types: readonly NodeType[]): Catalogue {
       const known = byName.get(name)
       if (known !== undefined) return Object.keys(known.versions).map((version) => `${name}@${version}`)
       return [...byName.keys()]
-        .map((each) => ({ each, distance: distance(name, each) }))
+        .map((each) => ({ each, distance: distanceOf(name, each) }))
         .filter(({ each, distance }) => distance <= 3 || each.includes(name) || name.includes(each))
         .sort((a, b) => a.distance - b.distance)
         .slice(0, 3)
         .map(({ each }) => each)
     },
   }
-}
-
-/** Levenshtein distance, by one row at a time; names are cut at 64 characters. */
-export function distance(left: string, right: string): number {
-  const a = left.slice(0, 64)
-  const b = right.slice(0, 64)
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

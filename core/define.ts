@@ -11,7 +11,7 @@ import type { Scope } from './flow/scope.ts'
 import type { Host } from './host.ts'
 
 export type { Expression } from './expression-field.ts'
-export { expression, startExpression } from './expression-field.ts'
+export { constant, expression, startExpression } from './expression-field.ts'
 
 /** A node type at one version: schema, docs, examples and behaviour in one place. */
 export interface Definition<C> {
@@ -158,6 +158,8 @@ export interface NodeContext {
   readonly into: Into
   /** Makes a function of an expression that is read per message. */
   reader<T>(expression: Expression<T>): (message: Message, scope: Scope) => T
+  /** The same for a field that may be left out: then it gives the message's whole value. */
+  readerOrValue<T>(expression: Expression<T> | undefined): (message: Message, scope: Scope) => unknown
   /** The value of an expression that is bound at start (`$env`, `$vars`, `$workflow`). */
   value<T>(expression: Expression<T>): T
   /** The message that carries `value` onwards as the node's `into` says: alone, merged, or in a field. */

@@ -23,6 +23,11 @@ export function startExpression<T>(inner: z.ZodType<T>): z.ZodType<Expression<T>
   return expressionSchema(inner, 'start')
 }
 
+/** The field's content where it is a plain value: what a schema gives as its default. */
+export function constant<T>(value: T): Expression<T> {
+  return { $expression: 1, text: null, constant: value, ir: null, bound: 'message' }
+}
+
 function expressionSchema<T>(inner: z.ZodType<T>, bound: 'message' | 'start'): z.ZodType<Expression<T>> {
   return z
     .unknown()

@@ -27,9 +27,7 @@ export const fileAppendV1 = define({
       .describe(
         '`ndjson`: JSON per line. `lines`: text per line, which may hold no line end. `csv`: a row per message.',
       ),
-    value: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
-      .describe('What is appended; the whole value when left out.'),
+    value: expression(z.json()).optional().describe('What is appended; the whole value when left out.'),
     columns: z
       .array(z.string().min(1).max(200))
       .min(1)
@@ -66,8 +64,7 @@ export const fileAppendV1 = define({
     kind: 'sink',
     limits: () => ({ messagesMax: 1024, waitMsMax: 0, timeoutMs: 30_000, concurrency: 1 }),
     make: (config, context) => {
-      const whole = config.value.ir === null && config.value.constant === null
-      const read = context.reader(config.value)
+      const read = context.readerOrValue(config.value)
       const { columns } = config
       const file = new AppendedFile(resolvePath(context, context.value(config.path), 'write'), {
         durable: config.durable === 'batch',
@@ -88,7 +85,7 @@ export const fileAppendV1 = define({
             const message = messages[index]
             if (message === undefined) continue
             try {
-              text += encode(whole ? message.value : read(message, scopeOf(index)))
+              text += encode(read(message, scopeOf(index)))
             } catch (thrown) {
               failures.push({ index, failure: failureOf(thrown, context.node) })
             }

@@ -55,7 +55,7 @@ export const fileReadV1 = define({
   notes:
     'It reads no faster than the flow takes it. A record that cannot be read goes to the dead-letter with its line number, and the rest goes on. ' +
     'A followed file may be cut short or replaced (as log rotation does): reading goes on at the beginning of what is there then, ' +
-    'after the rest of what was there before. Lines that are not UTF-8 are read with U+FFFD in place of the wrong bytes; JSON must be UTF-8.',
+    'after the rest of what was there before. CSV is read as RFC 4180 has it; a quote where none may stand is text, and a row with too few or too many columns goes to the dead-letter. Lines that are not UTF-8 are read with U+FFFD in place of the wrong bytes; JSON must be UTF-8.',
   inputs: [],
   outputs: ['out'],
   freshValues: true,

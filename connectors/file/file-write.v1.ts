@@ -25,9 +25,7 @@ export const fileWriteV1 = define({
     path: expression(z.string().min(1).max(4096)).describe(
       'The file, in a folder that this host allows, for example `orders/{{ $json.id }}.json`.',
     ),
-    value: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
-      .describe('What is written; the whole value when left out.'),
+    value: expression(z.json()).optional().describe('What is written; the whole value when left out.'),
     ifExists: z.enum(['replace', 'fail']).default('replace').describe('What happens when the file is already there.'),
     durable: z
       .boolean()
@@ -47,8 +45,7 @@ export const fileWriteV1 = define({
     limits: () => ({ messagesMax: 256, waitMsMax: 0, timeoutMs: 60_000, concurrency: 1 }),
     make: (config, context) => {
       const pathOf = context.reader(config.path)
-      const whole = config.value.ir === null && config.value.constant === null
-      const read = context.reader(config.value)
+      const read = context.readerOrValue(config.value)
       return {
         async write(messages, signal, scopeOf) {
           const failures: WriteFailure[] = []
@@ -60,7 +57,7 @@ export const fileWriteV1 = define({
             try {
               const scope = scopeOf(index)
               const path = resolvePath(context, pathOf(message, scope), 'write')
-              const bytes = contentOf(whole ? message.value : read(message, scope))
+              const bytes = contentOf(read(message, scope))
               const known = byPath.get(path)
               if (known === undefined) byPath.set(path, [{ index, bytes }])
               else known.push({ index, bytes })

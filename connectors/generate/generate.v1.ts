@@ -23,7 +23,7 @@ export const generateV1 = define({
       .describe('How many a second; 0 for as fast as they are taken.'),
     batch: z.int().min(1).max(1024).default(500).describe('Messages in a batch at most.'),
     value: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
+      .optional()
       .describe('The value of each; `$json` is its number, from 0. Without it: `{ n }`.'),
   }),
   examples: [
@@ -40,8 +40,7 @@ export const generateV1 = define({
     pausable: true,
     open: async (config, context) => {
       const { clock } = context.host
-      const made = config.value.ir === null && config.value.constant === null ? (n: number): unknown => ({ n }) : null
-      const read = context.reader(config.value)
+      const read = config.value === undefined ? null : context.reader(config.value)
       const scope = context.streamScope
       const begin = clock.now()
       let next = 0
@@ -68,7 +67,7 @@ export const generateV1 = define({
         const now = clock.now()
         const messages = Array.from({ length: count }, () => {
           const n = next++
-          return message(made === null ? read(message(n, null, now), scope) : made(n), null, now)
+          return message(read === null ? { n } : read(message(n, null, now), scope), null, now)
         })
         context.emit(0, messages, scope, ticket++, size)
         return 'emitted'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { define, expression } from '../../core/define.ts'
+import { constant, define, expression } from '../../core/define.ts'
 import { HttpClient } from './exchange.ts'
 import { requestBuilder } from './request-builder.ts'
 import { createRequester } from './requester.ts'
@@ -11,7 +11,7 @@ export const httpRequestConfig = z.strictObject({
     'An `http:` or `https:` address, for example `https://api.example.com/orders/{{ $json.id }}`.',
   ),
   method: expression(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
-    .default({ $expression: 1, text: null, constant: 'GET', ir: null, bound: 'message' })
+    .default(constant('GET'))
     .describe('The method.'),
   query: z
     .record(z.string().min(1).max(200), expression(z.json()))

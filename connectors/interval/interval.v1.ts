@@ -36,7 +36,7 @@ export const intervalV1 = define({
         'When the flow is behind: `coalesce` gives the latest beat as soon as there is room, `drop` leaves it out.',
       ),
     value: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
+      .optional()
       .describe('The value of each; `$json` is `{ n, time }`. Without it: just that.'),
   }),
   examples: [
@@ -54,8 +54,7 @@ export const intervalV1 = define({
     open: async (config, context) => {
       const { clock } = context.host
       const { everyMs, count } = config
-      const plain = config.value.ir === null && config.value.constant === null
-      const read = context.reader(config.value)
+      const read = context.readerOrValue(config.value)
       const scope = context.streamScope
       const begin = clock.now() + (config.first === 'now' ? 0 : everyMs)
       let next = 0
@@ -71,7 +70,7 @@ export const intervalV1 = define({
         if (!context.gate.take(one)) return false
         const time = begin + n * everyMs
         const beat = message({ n, time }, null, time, null)
-        context.emit(0, [plain ? beat : message(read(beat, scope), null, time, null)], scope, ticket++, one)
+        context.emit(0, [message(read(beat, scope), null, time, null)], scope, ticket++, one)
         return true
       }
       const guarded = (work: () => void) => (): void => {

@@ -20,9 +20,7 @@ export const stdoutV1 = define({
       .enum(['ndjson', 'lines', 'raw'])
       .default('ndjson')
       .describe('`ndjson`: JSON per line. `lines`: text and its line end. `raw`: text and bytes as they are.'),
-    value: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
-      .describe('What is written; the whole value when left out.'),
+    value: expression(z.json()).optional().describe('What is written; the whole value when left out.'),
   }),
   examples: [{ title: 'One JSON object per line', config: {}, input: [{ id: 1 }], output: null }],
   face: {
@@ -32,8 +30,7 @@ export const stdoutV1 = define({
       const { standardStreams } = context.host
       if (standardStreams === undefined)
         throw new NodeError('stdout.none', `${context.node} needs a standard output; start it with \`millrace run\``)
-      const whole = config.value.ir === null && config.value.constant === null
-      const read = context.reader(config.value)
+      const read = context.readerOrValue(config.value)
       return {
         async write(messages, _signal, scopeOf) {
           const failures: WriteFailure[] = []
@@ -43,7 +40,7 @@ export const stdoutV1 = define({
             const message = messages[index]
             if (message === undefined) continue
             try {
-              const value = whole ? message.value : read(message, scopeOf(index))
+              const value = read(message, scopeOf(index))
               if (config.format === 'ndjson') text += `${jsonOf(value)}\n`
               else if (config.format === 'lines') text += `${textOf(value)}\n`
               else if (value instanceof Uint8Array) {

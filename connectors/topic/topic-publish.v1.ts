@@ -19,9 +19,7 @@ export const topicPublishV1 = define({
     topic: expression(z.string().min(1).max(200)).describe(
       'For example `orders/{{ $json.region }}` or `thumbnails/{{ $execution.id }}`.',
     ),
-    value: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
-      .describe('What is published; the whole value when left out.'),
+    value: expression(z.json()).optional().describe('What is published; the whole value when left out.'),
   }),
   examples: [
     {
@@ -42,8 +40,7 @@ export const topicPublishV1 = define({
           `${context.node} needs a server; start the workflow with \`millrace serve\``,
         )
       const topicOf = context.reader(config.topic)
-      const whole = config.value.ir === null && config.value.constant === null
-      const readValue = context.reader(config.value)
+      const readValue = context.readerOrValue(config.value)
       return {
         async write(messages, signal, scopes) {
           const failures: WriteFailure[] = []
@@ -57,7 +54,7 @@ export const topicPublishV1 = define({
                   'topic.invalid',
                   `the topic is ${JSON.stringify(topic)}; use 1 to 200 of a-z 0-9 . _ / -`,
                 )
-              const value = whole ? message.value : readValue(message, scope)
+              const value = readValue(message, scope)
               const values = byTopic.get(topic)
               if (values === undefined) byTopic.set(topic, [value])
               else values.push(value)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { define, expression } from '../../core/define.ts'
+import { constant, define, expression } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import { Answer } from './answer.ts'
 
@@ -17,12 +17,10 @@ export const respondV1 = define({
   config: z.strictObject({
     mode: z.enum(['whole', 'ndjson', 'sse', 'auto']).default('whole').describe('One answer, or a stream.'),
     status: expression(z.int().min(200).max(599))
-      .default({ $expression: 1, text: null, constant: 200, ir: null, bound: 'message' })
+      .default(constant(200))
       .describe('HTTP status; of a streamed answer, that of its first piece.'),
     headers: z.record(z.string().max(100), z.string().max(2_000)).default({}).describe('Further headers.'),
-    body: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
-      .describe('What is sent; the value when left out.'),
+    body: expression(z.json()).optional().describe('What is sent; the value when left out.'),
     timeoutMs: z
       .int()
       .min(100)
@@ -48,8 +46,7 @@ export const respondV1 = define({
     // Each caller's pieces are begun in order; callers do not wait for each other.
     limits: (config) => ({ concurrency: 100_000, order: 'input', timeoutMs: config.timeoutMs }),
     make: (config, context) => {
-      const whole = config.body.ir === null && config.body.constant === null
-      const read = context.reader(config.body)
+      const read = context.readerOrValue(config.body)
       const readStatus = context.reader(config.status)
       return async (message, _signal, scope) => {
         const answer = message.meta?.answer
@@ -58,7 +55,7 @@ export const respondV1 = define({
             'respond.no-request',
             'there is no request to answer: the message did not come from a webhook with `respond: node`',
           )
-        const body = whole ? message.value : read(message, scope)
+        const body = read(message, scope)
         const status = checkStatus(readStatus(message, scope))
         if (config.mode === 'whole') answer.send(status, body, config.headers)
         else await answer.write(status, config.mode, body, config.headers)

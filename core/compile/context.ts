@@ -15,6 +15,8 @@ export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
     signal: engine.signal,
     into: node.into,
     reader: <T>(expression: Expression<T>) => readerOf(expression, engine),
+    readerOrValue: (expression) =>
+      expression === undefined ? (message: Message) => message.value : readerOf(expression, engine),
     value: <T>(expression: Expression<T>) => startValue(expression, engine),
     result: (original, value) => withValue(original, combine(original.value, value, node)),
     state: (make) => {

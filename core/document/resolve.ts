@@ -1,8 +1,8 @@
 import type { Catalogue } from '../catalogue.ts'
-import { distance } from '../catalogue.ts'
 import type { AnyDefinition, Expression } from '../define.ts'
 import { parseExpression } from '../expressions/index.ts'
 import type { ExpressionScope } from '../expressions/ir.ts'
+import { distanceOf } from '../nearest.ts'
 import type { Place, Problem } from '../problem.ts'
 import { problem, warning } from '../problem.ts'
 import type { Document } from './document.ts'
@@ -159,7 +159,7 @@ function unknownField(
 ): Problem {
   const shape: unknown = Reflect.get(definition.config, 'shape')
   const known = typeof shape === 'object' && shape !== null ? Object.keys(shape) : []
-  const near = known.filter((name) => !Object.hasOwn(raw, name) && distance(name, key) <= 3)
+  const near = known.filter((name) => !Object.hasOwn(raw, name) && distanceOf(name, key) <= 3)
   return problem(
     'config.unknown-field',
     place,

@@ -1,9 +1,9 @@
+import { nearest } from '../nearest.ts'
 import type { ExpressionScope } from './ir.ts'
 import { limits } from './limits.ts'
 import type { FunctionSpec, MethodSpec } from './methods.ts'
 import { functionByName, methodByName, namespaces, replacements } from './methods.ts'
 import { foreignNames, rootNames } from './names.ts'
-import { nearest } from './nearest.ts'
 import type { NodeReference } from './upstream.ts'
 
 /** What is wrong with a piece of an expression, before it is known where that stands. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { define, expression } from '../../core/define.ts'
+import { constant, define, expression } from '../../core/define.ts'
 import { batch } from '../../core/flow/batch.ts'
 import { message } from '../../core/flow/message.ts'
 import { Pane } from '../../core/flow/pane.ts'
@@ -24,7 +24,7 @@ export const aggregateV1 = define({
       .default(0)
       .describe('A list is given at the latest so long after its first value; 0: only by count and at the end.'),
     by: expression(z.union([z.string(), z.number()]))
-      .default({ $expression: 1, text: null, constant: '', ir: null, bound: 'message' })
+      .default(constant(''))
       .describe('Values of one key go into one list.'),
     keysMax: z
       .int()

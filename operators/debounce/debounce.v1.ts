@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { define, expression } from '../../core/define.ts'
+import { constant, define, expression } from '../../core/define.ts'
 import { batch } from '../../core/flow/batch.ts'
 import { Pane } from '../../core/flow/pane.ts'
 import { stateful } from '../../core/flow/stateful.ts'
@@ -22,7 +22,7 @@ export const debounceV1 = define({
       .default(0)
       .describe('Pass one at the latest after so long, quiet or not; 0 for never.'),
     by: expression(z.union([z.string(), z.number()]))
-      .default({ $expression: 1, text: null, constant: '', ir: null, bound: 'message' })
+      .default(constant(''))
       .describe('Keys are quiet each for itself.'),
     keysMax: z
       .int()

@@ -15,9 +15,7 @@ export const poolV1 = define({
   outside: true,
   config: z.strictObject({
     task: z.string().min(1).max(128).describe('The registered task.'),
-    input: expression(z.json())
-      .default({ $expression: 1, text: null, constant: null, ir: null, bound: 'message' })
-      .describe('What the task gets; the whole value when left out.'),
+    input: expression(z.json()).optional().describe('What the task gets; the whole value when left out.'),
     pool: z.string().min(1).max(64).default('default').describe('Pools of one name share their workers.'),
     backend: z.enum(['inline', 'thread', 'process']).default('process').describe('Where workers run.'),
     max: z.int().min(1).max(1_000).default(2).describe('Workers at most, starting ones included.'),
@@ -54,10 +52,9 @@ export const poolV1 = define({
         concurrencyMax: config.concurrencyMax,
         idleShutdownMs: config.idleShutdownMs,
       })
-      const whole = config.input.ir === null && config.input.constant === null
-      const read = context.reader(config.input)
+      const read = context.readerOrValue(config.input)
       return async function* (message, signal, scope) {
-        const input = whole ? message.value : read(message, scope)
+        const input = read(message, scope)
         const values = pool.stream(config.task, input, { signal, timeoutMs: config.timeoutMs, window: config.window })
         for await (const value of values) yield context.result(message, value)
       }

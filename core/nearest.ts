@@ -13,7 +13,8 @@ export function nearest(name: string, candidates: readonly string[]): string | n
   return best
 }
 
-function distanceOf(left: string, right: string): number {
+/** Levenshtein distance; infinite where the lengths alone differ by more than three. */
+export function distanceOf(left: string, right: string): number {
   if (Math.abs(left.length - right.length) > 3) return Number.POSITIVE_INFINITY
   let row = Array.from({ length: right.length + 1 }, (_, index) => index)
   for (let i = 1; i <= left.length; i++) {
