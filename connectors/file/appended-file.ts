@@ -44,8 +44,11 @@ export class AppendedFile {
 
   async #append(text: string): Promise<void> {
     try {
-      if (this.#options.rotateBytes > 0 && this.#bytes >= this.#options.rotateBytes) await this.#rotate()
-      const handle = this.#handle ?? (await this.#open())
+      let handle = this.#handle ?? (await this.#open())
+      if (this.#options.rotateBytes > 0 && this.#bytes >= this.#options.rotateBytes) {
+        await this.#rotate()
+        handle = await this.#open()
+      }
       const begin = this.#bytes === 0 ? this.#options.firstLine : this.#torn ? '\n' : ''
       const bytes = Buffer.from(begin + text)
       this.#torn = true

@@ -85,6 +85,8 @@ class CsvRecords implements RecordReader {
       delimiter: this.#options.delimiter,
       info: true,
       relax_column_count: true,
+      // A quote where none may stand is text: refusing it would swallow the rows up to the next quote.
+      relax_quotes: true,
       skip_empty_lines: true,
       skip_records_with_error: true,
       max_record_size: this.#options.recordBytesMax,

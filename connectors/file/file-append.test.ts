@@ -1,0 +1,152 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { message } from '../../core/flow/message.ts'
+import type { DeadLetter } from '../../core/host.ts'
+import { createFiles } from '../../server/files.ts'
+import { realFlow } from '../../test/real-flow.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'millrace-write-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const files = createFiles({ allowed: [folder] })
+
+/** Sends values into a sink; answers what it could not write. */
+async function send(
+  type: string,
+  config: Readonly<Record<string, unknown>>,
+  values: readonly unknown[],
+): Promise<{ letters: readonly DeadLetter[]; errors: string[]; state: string }> {
+  const run = await realFlow(
+    { millrace: 1, name: 't', nodes: { in: { type: 'manual@1' }, out: { type, config } }, edges: ['in -> out'] },
+    { host: { files }, start: { entry: 'in', input: values.map((value) => message(value, null, 0, null)) } },
+  )
+  const { outcome, faults } = await run.finish()
+  expect(faults).toEqual([])
+  return {
+    letters: run.deadLetters,
+    errors: run.deadLetters.map(({ failure }) => `${failure.code}: ${failure.message}`),
+    state: outcome.state,
+  }
+}
+
+const text = (name: string): string => readFileSync(join(folder, name), 'utf8')
+
+describe('file.append', () => {
+  test('a line per message, behind what is there, in a folder that is made', async () => {
+    await send('file.append@1', { path: 'new/a.ndjson' }, [{ a: 1 }, 'two', null])
+    await send('file.append@1', { path: 'new/a.ndjson', value: '{{ $json.a }}', durable: 'batch' }, [{ a: [3] }])
+    expect(text('new/a.ndjson')).toBe('{"a":1}\n"two"\nnull\n[3]\n')
+  })
+
+  test('many batches stay in order', async () => {
+    const values = Array.from({ length: 10_000 }, (_, n) => n)
+    await send('file.append@1', { path: 'many.ndjson' }, values)
+    expect(text('many.ndjson')).toBe(`${values.join('\n')}\n`)
+  })
+
+  test('lines: a text that would be two lines is refused, the rest is written', async () => {
+    const { errors } = await send('file.append@1', { path: 'l.txt', format: 'lines' }, ['a', 'b\nc', { d: 1 }])
+    expect(text('l.txt')).toBe('a\n{"d":1}\n')
+    expect(errors).toEqual([expect.stringMatching(/^value.line-end/)])
+  })
+
+  test('CSV: a header in a new file only, quotes where needed', async () => {
+    const config = { path: 'c.csv', format: 'csv', columns: ['id', 'na,me'] }
+    await send('file.append@1', config, [{ id: 1, 'na,me': 'a "b"\nc' }])
+    await send('file.append@1', config, [{ id: null }, { 'na,me': { x: [1] } }])
+    expect(text('c.csv')).toBe('id,"na,me"\n1,"a ""b""\nc"\n,\n,"{""x"":[1]}"\n')
+  })
+
+  test('what cannot be encoded fails alone', async () => {
+    const { errors } = await send('file.append@1', { path: 'e.ndjson' }, [1n, { ok: true }, undefined])
+    expect(text('e.ndjson')).toBe('{"ok":true}\n')
+    expect(errors).toEqual([expect.stringMatching(/BigInt/), expect.stringMatching(/^value.no-json/)])
+  })
+
+  test('a line that was torn by a crash spoils no other', async () => {
+    writeFileSync(join(folder, 'torn.ndjson'), '{"a":1}\n{"b":')
+    await send('file.append@1', { path: 'torn.ndjson' }, [{ c: 3 }])
+    expect(text('torn.ndjson')).toBe('{"a":1}\n{"b":\n{"c":3}\n')
+  })
+
+  test('rotation keeps so many files', async () => {
+    const config = { path: 'r/log', rotateBytes: 10, rotatedFilesMax: 2 }
+    for (let n = 0; n < 5; n++) await send('file.append@1', config, [`line number ${n}`])
+    expect(readdirSync(join(folder, 'r')).sort()).toEqual(['log', 'log.1', 'log.2'])
+    expect([text('r/log'), text('r/log.1'), text('r/log.2')]).toEqual([4, 3, 2].map((n) => `"line number ${n}"\n`))
+  })
+
+  test('a full disk is worth a retry and says so', async () => {
+    symlinkSync('/dev/full', join(folder, 'full'))
+    const open = createFiles({ allowed: [folder, '/dev'] })
+    const run = await realFlow(
+      {
+        millrace: 1,
+        name: 't',
+        nodes: { in: { type: 'manual@1' }, out: { type: 'file.append@1', config: { path: 'full' } } },
+        edges: ['in -> out'],
+      },
+      { host: { files: open }, start: { entry: 'in', input: [message(1, null, 0, null)] } },
+    )
+    await run.finish()
+    expect(run.deadLetters.map((letter) => letter.failure)).toMatchObject([{ code: 'file.no-space', retriable: true }])
+  })
+
+  test('a folder in its place, and a path outside, are errors', async () => {
+    expect((await send('file.append@1', { path: '.' }, [1])).errors).toEqual([expect.stringMatching(/^file.is-folder/)])
+    await expect(send('file.append@1', { path: '../outside' }, [1])).rejects.toThrow(/outside the folders/)
+  })
+})
+
+describe('file.write', () => {
+  test('text, bytes and JSON, each in a file of its own, and nothing unfinished stays', async () => {
+    const values = [
+      { name: 'w/a.txt', content: 'ä' },
+      { name: 'w/b.bin', content: new Uint8Array([0, 255]) },
+      { name: 'w/deep/c.json', content: { c: 1 } },
+    ]
+    const config = { path: '{{ $json.name }}', value: '{{ $json.content }}' }
+    expect((await send('file.write@1', config, values)).errors).toEqual([])
+    expect(text('w/a.txt')).toBe('ä')
+    expect([...readFileSync(join(folder, 'w/b.bin'))]).toEqual([0, 255])
+    expect(text('w/deep/c.json')).toBe('{"c":1}')
+    expect(readdirSync(join(folder, 'w')).sort()).toEqual(['a.txt', 'b.bin', 'deep'])
+  })
+
+  test('the last message for a path wins', async () => {
+    const values = Array.from({ length: 100 }, (_, n) => ({ n, to: n % 3 }))
+    await send('file.write@1', { path: 'last/{{ $json.to }}', value: '{{ $json.n }}' }, values)
+    expect([text('last/0'), text('last/1'), text('last/2')]).toEqual(['99', '97', '98'])
+  })
+
+  test('paths out of the allowed folders, by dots or by a link, are refused message by message', async () => {
+    symlinkSync('/tmp', join(folder, 'link'))
+    const paths = ['../../evil', '/etc/evil', 'link/evil', 'a\0b', '', 7, 'good']
+    const { errors } = await send('file.write@1', { path: '{{ $json }}' }, paths)
+    expect(errors.map((each) => each.split(':')[0]).sort()).toEqual([
+      'file.bad-path',
+      'file.bad-path',
+      'file.bad-path',
+      'file.not-allowed',
+      'file.not-allowed',
+      'file.not-allowed',
+    ])
+    expect(text('good')).toBe('good')
+  })
+
+  test('a file that is there can be kept', async () => {
+    const config = { path: 'kept', ifExists: 'fail', durable: true }
+    const { errors } = await send('file.write@1', config, ['first', 'second'])
+    expect(text('kept')).toBe('first')
+    expect(errors).toEqual([expect.stringMatching(/^file.exists/)])
+    expect(readdirSync(folder).some((name) => name.includes('unfinished'))).toBe(false)
+  })
+
+  test('a file in the place of a folder is an error, and leaves nothing', async () => {
+    writeFileSync(join(folder, 'plain'), '')
+    const { errors } = await send('file.write@1', { path: 'plain/x' }, [1])
+    expect(errors).toEqual([expect.stringMatching(/^file\./)])
+    expect(existsSync(join(folder, 'plain/x'))).toBe(false)
+  })
+})
