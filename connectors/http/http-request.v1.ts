@@ -81,7 +81,7 @@ export const httpRequestV1 = define({
   version: 1,
   summary: 'Makes an HTTP request for each message and gives the answer.',
   notes:
-    'Errors are worth a retry (`onError: { kind: retry }`) when the status is 408, 425, 429 or 5xx, when time ran out, and when the connection failed. ' +
+    'Errors are worth a retry (`onError: { retry: {} }`) when the status is 408, 425, 429 or 5xx, when time ran out, and when the connection failed. ' +
     'Connections are kept open. On a redirect to another origin only harmless headers go along; from HTTPS to HTTP none is followed. ' +
     'Addresses at which clouds give out credentials (169.254.0.0/16 and the like) are refused; this machine and private networks are not.',
   inputs: ['in'],
