@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { compile } from '../../core/compile/compile.ts'
 import { parse } from '../../core/document/parse.ts'
+import type { Plan } from '../../core/document/plan.ts'
 import { plan } from '../../core/document/plan.ts'
+import type { Pools } from '../../core/host.ts'
 import { formatProblem } from '../../core/problem.ts'
 import { catalogue } from '../../nodes.ts'
 import { createServer } from '../../server/create-server.ts'
@@ -10,7 +12,6 @@ import { createHost } from '../../server/host.ts'
 import { createLog } from '../../server/log.ts'
 import { sdkPages } from '../../server/sdk-pages.ts'
 import { createPools } from '../../workers/pools.ts'
-import { resolveDecoder } from './video/decoder.ts'
 
 export interface RunningDemo {
   readonly url: string
@@ -24,14 +25,13 @@ const here = (name: string): string => fileURLToPath(new URL(name, import.meta.u
 /** Starts the thumbnails demo: a server with the page, the workflow and a pool of worker processes. */
 export async function startDemo(options: { readonly port: number }): Promise<RunningDemo> {
   const log = createLog('warn')
-  const decoder = await resolveDecoder(process.env)
   const server = await createServer({
     port: options.port,
     log,
     pages: [{ path: '/', directory: here('page') }, { path: '/design', directory: here('../design') }, ...sdkPages],
   })
   const pools = createPools({
-    tasks: ['./video/task.ts', './sample-task.ts'].map((name) => new URL(name, import.meta.url)),
+    tasks: ['./video/task.ts', './tasks.ts'].map((name) => new URL(name, import.meta.url)),
     // The runners decode with what the page says they do.
     env: ['MILLRACE_DECODER'],
   })
@@ -49,17 +49,33 @@ export async function startDemo(options: { readonly port: number }): Promise<Run
     hub: server.hub,
     topics: server.topics,
   })
+  const close = async (): Promise<void> => {
+    await server.close()
+    await pools.close()
+  }
+  try {
+    await server.deploy('thumbnails', compile(readPlan(), catalogue, host))
+    return { url: server.url, decoder: await warm(pools), close }
+  } catch (thrown) {
+    await close()
+    throw thrown
+  }
+}
+
+function readPlan(): Plan {
   const document = parse(readFileSync(here('workflow.yaml'), 'utf8'))
   if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
   const planned = plan(document.value, catalogue, { id: 'thumbnails', version: '1' })
   if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
-  await server.deploy('thumbnails', compile(planned.value, catalogue, host))
-  return {
-    url: server.url,
-    decoder: decoder.label,
-    async close() {
-      await server.close()
-      await pools.close()
-    },
-  }
+  return planned.value
+}
+
+/** Waits for the first runner of the workflow's pool, so that the first video does not, and asks it what it decodes with. */
+async function warm(pools: Pools): Promise<string> {
+  const pool = pools.pool({
+    name: 'thumbnails',
+    backend: 'process',
+    ...{ min: 1, max: 2, concurrencyMax: 2, idleShutdownMs: 30_000 },
+  })
+  return String(await pool.call('decoder', null, { timeoutMs: 30_000 }))
 }
