@@ -3,7 +3,7 @@ import type { z } from 'zod'
 import type { LoopBuilder } from './compile/loop-builder.ts'
 import type { Into } from './document/document.ts'
 import type { Expression } from './expression-field.ts'
-import type { Batch } from './flow/batch.ts'
+import type { Batch, PassingMark } from './flow/batch.ts'
 import type { CreditGate, Size } from './flow/credits.ts'
 import type { Failure } from './flow/failure.ts'
 import type { Message } from './flow/message.ts'
@@ -186,6 +186,11 @@ export interface TriggerContext extends NodeContext {
   endScope(scope: Scope): void
   /** The scope of the one long-lived execution. Stream triggers only. */
   readonly streamScope: Scope
+  /**
+   * Sends a mark down every port, behind all that was emitted, under a receipt that costs no credit. `Source.marked` tells when it has closed.
+   * Stream triggers only: a mark belongs to the one long-lived execution.
+   */
+  mark(mark: PassingMark): void
   /** The source has nothing more to give; when its receipts have closed, it is done. */
   complete(): void
   /** The source broke: the execution fails. */
@@ -196,6 +201,8 @@ export interface TriggerContext extends NodeContext {
 export interface Source {
   /** A batch that this source emitted has closed. With a failure: send it again, or give it to the dead-letter. */
   closed?(ticket: number, failure: Failure | null): void
+  /** A mark has reached every sink, or its execution was cut. An epoch's mark has closed: all before it is in the sinks or in state. */
+  marked?(mark: PassingMark, failure: Failure | null): void
   /** The messages of a failed batch, made anew from the bytes that the source still holds; null when it holds them no more. */
   again?(ticket: number): readonly Message[] | null
   /** No more is emitted from now on; what was emitted drains. */

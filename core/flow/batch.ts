@@ -11,6 +11,9 @@ export type Mark =
   | { readonly kind: 'epoch'; readonly epoch: number }
   | { readonly kind: 'end' }
 
+/** What a source may send on its way; the end is the execution's to send. */
+export type PassingMark = Exclude<Mark, { kind: 'end' }>
+
 export const endMark: Mark = { kind: 'end' }
 
 /** Messages of one scope under one receipt; the unit that flows through RxJS. The mark comes after the messages. */

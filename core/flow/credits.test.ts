@@ -59,8 +59,12 @@ describe('a credit gate', () => {
 
   test('is overdrawn by what a one-to-many node adds, and shuts', () => {
     const gate = createGate({ messages: 8, bytes: 1_000 })
+    const seen: boolean[] = []
+    gate.open$.subscribe((open) => void seen.push(open))
     gate.take(messages(1))
-    gate.overdraw(messages(20))
+    gate.overdraw(messages(19))
+    gate.overdraw(messages(1))
+    expect(seen).toEqual([true, false])
     expect(gate.inFlight.messages).toBe(21)
     expect(gate.take(messages(1))).toBe(false)
     gate.give(messages(17))

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest'
 import { createLedger } from './ledger.ts'
 
 const step = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('open' as const), gap: fc.integer({ min: 1, max: 9 }) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('close' as const), ticket: fc.integer({ min: -1, max: 40 }) }) },
+  { weight: 20, arbitrary: fc.record({ do: fc.constant('open' as const), gap: fc.integer({ min: 1, max: 9 }) }) },
+  { weight: 25, arbitrary: fc.record({ do: fc.constant('close' as const), ticket: fc.integer({ min: -1, max: 15 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('revoke' as const) }) },
 )
 

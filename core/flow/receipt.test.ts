@@ -88,8 +88,10 @@ class Play {
     }
   }
 
+  /** Ends what is left, every other hold with a failure of its own. */
   endAll(): void {
-    for (let hold = this.holds[0]; hold !== undefined; hold = this.holds[0]) this.#end(hold, null)
+    for (let hold = this.holds[0]; hold !== undefined; hold = this.holds[0])
+      this.#end(hold, this.holds.length % 2 === 0 ? null : this.#failure())
   }
 
   get owed(): number {

@@ -215,6 +215,9 @@ export class Engine {
         emit: (port, messages, scope, ticket, size) => this.runOf(scope)?.emit(port, messages, ticket, size, null),
         openScope: (ended) => this.openRun(trigger, ended ?? null).scope,
         endScope: (scope) => this.runOf(scope)?.end(),
+        mark: () => {
+          throw new Error('an event trigger has no stream execution')
+        },
         complete: () => undefined,
         fail: (failure) => this.host.log.write('error', failure.message, { node: trigger.node.id, code: failure.code }),
       })

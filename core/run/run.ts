@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs'
 import { BehaviorSubject } from 'rxjs'
 import type { Plan } from '../document/plan.ts'
-import type { Batch, Mark } from '../flow/batch.ts'
+import type { Mark } from '../flow/batch.ts'
 import { batch, endMark, noMessages } from '../flow/batch.ts'
 import type { Size } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
@@ -112,7 +112,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   end(): void {
     if (this.endSent || this.over) return
     this.endSent = true
-    sendMark(this.trigger, this, this.scope, endMark)
+    sendMark(this.trigger, this.scope, endMark, (failure) => this.receiptClosed(failure))
   }
 
   /** Everything in one batch: the whole life of most event executions. */
@@ -135,9 +135,14 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   }
 
   closed(ticket: number, failure: Failure | null): void {
+    this.trigger.source?.closed?.(ticket, failure)
+    this.receiptClosed(failure)
+  }
+
+  /** A batch or a mark of the execution has closed. */
+  receiptClosed(failure: Failure | null): void {
     this.scope.receiptsOpen -= 1
     if (failure !== null) this.#failure ??= failure
-    this.trigger.source?.closed?.(ticket, failure)
     this.finishIfOver()
   }
 
@@ -211,16 +216,35 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   protected onFinish(): void {}
 }
 
-/** Sends a mark, with a receipt of its own, down every port of a trigger. */
-export function sendMark(trigger: Trigger, owner: ReceiptOwner, scope: Scope, mark: Mark): void {
+/** Sends a mark, with a receipt of its own, down every port of a trigger. `closed` is called once, when it has reached every sink. */
+export function sendMark(
+  trigger: Trigger,
+  scope: Scope,
+  mark: Mark,
+  closed: (failure: Failure | null) => void,
+): void {
   scope.receiptsOpen += 1
-  const receipt = openReceipt(owner, markTicket, noSize)
-  const sent: Batch = batch(noMessages, receipt, scope, mark)
+  const receipt = openReceipt(new MarkOwner(closed), 0, noSize)
   const ports = trigger.ports.length
   if (ports === 0) return receipt.settle()
   if (ports > 1) receipt.retain(ports - 1)
+  const sent = batch(noMessages, receipt, scope, mark)
   for (const send of trigger.ports) send(sent)
 }
 
-/** The ticket of receipts that belong to marks, not to a source's position. */
-export const markTicket = -1
+/** The receipt of a mark costs no credit and has no position. */
+class MarkOwner implements ReceiptOwner {
+  readonly #closed: (failure: Failure | null) => void
+
+  constructor(closed: (failure: Failure | null) => void) {
+    this.#closed = closed
+  }
+
+  credited(): void {}
+
+  grown(): void {}
+
+  closed(_ticket: number, failure: Failure | null): void {
+    this.#closed(failure)
+  }
+}

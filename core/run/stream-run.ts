@@ -1,4 +1,4 @@
-import type { Mark } from '../flow/batch.ts'
+import type { PassingMark } from '../flow/batch.ts'
 import { batch, endMark } from '../flow/batch.ts'
 import type { Size } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
@@ -9,7 +9,7 @@ import { openReceipt } from '../flow/receipt.ts'
 import type { Scope } from '../flow/scope.ts'
 import type { DeadLetter } from '../host.ts'
 import type { RunOwner } from './run.ts'
-import { markTicket, Run, sendMark } from './run.ts'
+import { Run, sendMark } from './run.ts'
 import type { Trigger } from './trigger.ts'
 
 const redeliveryBackoffMs = 100
@@ -66,10 +66,6 @@ export class StreamRun extends Run {
     this.finishIfOver()
   }
 
-  receiptClosed(): void {
-    this.scope.receiptsOpen -= 1
-    this.finishIfOver()
-  }
 }
 
 /** One source inside a stream execution: the owner of its receipts, and of what happens when one fails. */
@@ -100,6 +96,7 @@ class SourceRun implements ReceiptOwner {
       emit: (port, messages, _scope, ticket, size) => this.#emit(port, messages, ticket, size),
       openScope: (ended) => this.#engine.openRun(this.trigger, ended).scope,
       endScope: (each) => this.#engine.runOf(each)?.end(),
+      mark: (mark) => this.#mark(mark),
       complete: () => {
         this.end()
         this.#run.sourceEnded()
@@ -113,7 +110,7 @@ class SourceRun implements ReceiptOwner {
   end(): void {
     if (this.ended) return
     this.ended = true
-    sendMark(this.trigger, this, this.#run.scope, endMark)
+    sendMark(this.trigger, this.#run.scope, endMark, () => this.#run.receiptClosed(null))
   }
 
   close(): void {
@@ -122,17 +119,25 @@ class SourceRun implements ReceiptOwner {
     if (source !== null) this.#engine.closing(source.close())
   }
 
+  #mark(mark: PassingMark): void {
+    if (this.ended || this.#run.over) return
+    sendMark(this.trigger, this.#run.scope, mark, (failure) => {
+      this.trigger.source?.marked?.(mark, failure)
+      this.#run.receiptClosed(null)
+    })
+  }
+
   #emit(port: number, messages: readonly Message[], ticket: number, size: Size): void {
     if (this.ended || this.#run.over) return this.trigger.gate.give(size)
     // At most once: committed before anything is done with it, and never sent again.
     if (this.#engine.plan.settings.delivery === 'at-most-once') this.trigger.source?.closed?.(ticket, null)
     else this.#open.set(ticket, { port, messages, size, attempts: 0 })
     this.#run.scope.receiptsOpen += 1
-    this.#send(port, messages, ticket, size, null)
+    this.#send(port, messages, ticket, size)
   }
 
-  #send(port: number, messages: readonly Message[], ticket: number, size: Size, mark: Mark | null): void {
-    this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.#run.scope, mark))
+  #send(port: number, messages: readonly Message[], ticket: number, size: Size): void {
+    this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.#run.scope))
   }
 
   credited(size: Size): void {
@@ -144,11 +149,11 @@ class SourceRun implements ReceiptOwner {
   }
 
   closed(ticket: number, failure: Failure | null): void {
-    const forgotten = ticket === markTicket || this.#engine.plan.settings.delivery === 'at-most-once'
+    const forgotten = this.#engine.plan.settings.delivery === 'at-most-once'
     if (forgotten || failure === null || this.#run.over) {
       this.#open.delete(ticket)
       if (!forgotten) this.trigger.source?.closed?.(ticket, failure)
-      this.#run.receiptClosed()
+      this.#run.receiptClosed(null)
       return
     }
     this.#redeliver(ticket, failure)
@@ -166,7 +171,7 @@ class SourceRun implements ReceiptOwner {
       this.#engine.host.clock.after(delayMs, () => {
         if (this.#run.over) return
         this.trigger.gate.overdraw(held.size)
-        this.#send(held.port, again, ticket, held.size, null)
+        this.#send(held.port, again, ticket, held.size)
       })
       return
     }
