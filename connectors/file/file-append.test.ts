@@ -77,7 +77,9 @@ describe('file.append', () => {
     expect([text('r/log'), text('r/log.1'), text('r/log.2')]).toEqual([4, 3, 2].map((n) => `"line number ${n}"\n`))
   })
 
+  // Linux has a device that is always full.
   test('a full disk is worth a retry and says so', async () => {
+    if (!existsSync('/dev/full')) return
     symlinkSync('/dev/full', join(folder, 'full'))
     const open = createFiles({ allowed: [folder, '/dev'] })
     const run = await realFlow(

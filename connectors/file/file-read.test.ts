@@ -1,8 +1,11 @@
 import {
   appendFileSync,
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readlinkSync,
   renameSync,
   rmSync,
   truncateSync,
@@ -43,6 +46,20 @@ function flow(
     edges: ['in -> out'],
   }
   return realFlow(document, { ...options, host: { files, ...options.host } })
+}
+
+const listsOpenFiles = existsSync('/proc/self/fd')
+
+/** Whether this process has the file open, as far as the system tells. */
+function isOpen(path: string): boolean {
+  if (!listsOpenFiles) return false
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path
+    } catch {
+      return false
+    }
+  })
 }
 
 async function readAll(
@@ -310,11 +327,25 @@ describe('flow', () => {
 
   test('a kill lets go of the file', async () => {
     const path = write('{"n":1}\n'.repeat(100_000))
-    const run = await flow({ path }, { onWrite: () => new Promise(() => undefined) })
-    await new Promise((resolve) => setImmediate(resolve))
+    let written = (): void => undefined
+    const first = new Promise<void>((resolve) => {
+      written = resolve
+    })
+    const run = await flow(
+      { path },
+      {
+        onWrite: () => {
+          written()
+          return new Promise(() => undefined)
+        },
+      },
+    )
+    await first
+    expect(isOpen(path)).toBe(listsOpenFiles)
     void run.execution.kill('enough')
     const { outcome, faults } = await run.finish()
     expect([outcome.state, faults]).toEqual(['stopped', []])
+    expect(isOpen(path)).toBe(false)
   })
 })
 

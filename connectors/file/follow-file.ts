@@ -2,6 +2,7 @@ import type { FSWatcher } from 'node:fs'
 import { watch } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { stat } from 'node:fs/promises'
+import { NodeError } from '../../core/flow/failure.ts'
 import type { ByteChunk } from '../../core/flow/record-source.ts'
 import type { Clock } from '../../core/host.ts'
 import { fileError } from './place.ts'
@@ -94,7 +95,12 @@ class Follower implements AsyncIterator<ByteChunk> {
     if (named === null || (named.ino === now.ino && named.dev === now.dev)) return false
     // What was written to the old file after the last look at it comes first.
     if (now.size > BigInt(this.#position)) return false
-    const next = await openFile(this.#path)
+    const next = await openFile(this.#path).catch((thrown: unknown) => {
+      // Gone again, or not placed yet.
+      if (thrown instanceof NodeError && thrown.code === 'file.missing') return null
+      throw thrown
+    })
+    if (next === null) return false
     await this.#handle.close()
     this.#handle = next
     this.#position = 0

@@ -9,7 +9,7 @@ import { message } from '../../core/flow/message.ts'
 import type { DeadLetter } from '../../core/host.ts'
 import type { RealFlow } from '../../test/real-flow.ts'
 import { realFlow } from '../../test/real-flow.ts'
-import { isForbidden } from './forbidden-addresses.ts'
+import { guardedLookup, isForbidden } from './forbidden-addresses.ts'
 
 const closers: (() => void)[] = []
 afterEach(() => {
@@ -412,6 +412,15 @@ describe('addresses that give out credentials', () => {
   ])('%s is refused', async (host) => {
     const { failures } = await ask({ url: `http://${host}/latest/meta-data` })
     expect(failures).toMatchObject([{ code: 'http.forbidden-address', retriable: false }])
+  })
+
+  test('a name that leads to one is refused when it is looked up; other names are found', async () => {
+    const found = (name: string): Promise<string> =>
+      new Promise((resolve) => guardedLookup(name, {}, (error, address) => resolve(error?.message ?? String(address))))
+    expect(await found('169.254.169.254')).toMatch(/are refused/)
+    expect(['127.0.0.1', '::1']).toContain(await found('localhost'))
+    const url = await serve(echo)
+    expect((await ask({ url: url.replace('127.0.0.1', 'localhost') })).kept).toMatchObject([{ status: 200 }])
   })
 
   test('this machine and private networks are not', () => {
