@@ -83,6 +83,7 @@ export class VideoRun {
     } catch (thrown) {
       this.#fail(thrown)
     }
+    this.stopping = false
     this.#changed()
   }
 
@@ -90,14 +91,18 @@ export class VideoRun {
     if (!this.running || this.stopping) return
     this.stopping = true
     this.#changed()
-    const { execution } = this.record
-    if (execution === null) {
+    if (this.phase === 'uploading') {
       this.phase = 'stopped'
       this.#ended.abort()
-    } else {
-      // Cut, not drained: who presses stop does not want to wait for the rest of the video.
-      await this.#client.executions.stop(execution, { kill: true }).catch((thrown: unknown) => this.#fail(thrown))
-    }
+    } else await this.#stopWork()
+  }
+
+  /** Cuts the execution and does not drain it: who presses stop does not want to wait for the rest of the video. */
+  async #stopWork(): Promise<void> {
+    const { execution } = this.record
+    // The answer that names it is still to come; then this is called again.
+    if (execution === null) return
+    await this.#client.executions.stop(execution, { kill: true }).catch((thrown: unknown) => this.#fail(thrown))
     this.stopping = false
     this.#changed()
   }
@@ -126,6 +131,7 @@ export class VideoRun {
       throw new MillraceError('answer.broken', 'The server did not say which execution works on the video. Try again.')
     this.phase = 'sent'
     this.#news()
+    if (this.stopping) await this.#stopWork()
   }
 
   #progress(sent: number): void {
