@@ -160,6 +160,16 @@ describe('a stream execution', () => {
     expect(each.faults()).toEqual([])
   })
 
+  test('ends at once when it is stopped while nothing flows', async () => {
+    const each = bench(...line)
+    const execution = each.pipeline.start('src')
+    await each.settle()
+    const before = each.host.clock.now()
+    expect(await outcomeOf(each, execution.stop(30_000))).toMatchObject({ state: 'stopped', unsettled: 0 })
+    expect(each.host.clock.now()).toBe(before)
+    expect(each.faults()).toEqual([])
+  })
+
   test('is cut when it does not drain in time, and says what was left', async () => {
     const each = bench(...line)
     const execution = each.pipeline.start('src')

@@ -49,6 +49,8 @@ export class StreamRun extends Run {
   override end(): void {
     for (const each of this.#sources) each.end()
     this.endSent = true
+    // The marks of an idle flow have closed before all of them were sent.
+    this.finishIfOver()
   }
 
   protected override drain(): void {
