@@ -7,8 +7,9 @@ import type { Document, DocumentEdge, DocumentNode, DocumentTest } from '../core
 import { plan } from '../core/document/plan.ts'
 import { NodeError } from '../core/flow/failure.ts'
 import { message } from '../core/flow/message.ts'
+import type { Execution } from '../core/pipeline.ts'
 import { formatProblem } from '../core/problem.ts'
-import { testHost } from '../core/testing.ts'
+import { testHost, testSource } from '../core/testing.ts'
 import { catalogue } from '../nodes.ts'
 import type { Loaded } from './load.ts'
 import { childOf } from './load.ts'
@@ -25,6 +26,7 @@ export async function runDocumentTest(loaded: Loaded, test: DocumentTest): Promi
   const types = createCatalogue([
     ...catalogue.types,
     defineVersions({ 1: givenTrigger }, { latest: 1 }),
+    defineVersions({ 1: testSource }, { latest: 1 }),
     defineVersions({ 1: keptSink(got) }, { latest: 1 }),
     defineVersions({ 1: mockedNode() }, { latest: 1 }),
   ])
@@ -34,15 +36,20 @@ export async function runDocumentTest(loaded: Loaded, test: DocumentTest): Promi
   const host = testHost({ vars: () => test.vars, env: test.env })
   const pipeline = compile(planned.value, types, host)
   const now = host.clock.now()
-  for (const [trigger, values] of Object.entries(test.input))
-    for (const value of values) {
-      let over = false
-      void pipeline.start(trigger, [message(value, null, now)]).done.then(() => {
-        over = true
-      })
-      if (!(await host.clock.runUntil(() => over)))
-        throw new NodeError('test.stalled', `the execution that ${trigger} started does not end`)
-    }
+  const ended = async (execution: Execution): Promise<void> => {
+    let over = false
+    void execution.done.then(() => {
+      over = true
+    })
+    if (!(await host.clock.runUntil(() => over)))
+      throw new NodeError('test.stalled', `the execution that ${execution.entry} started does not end`)
+  }
+  const [stream] = planned.value.entries.filter((entry) => entry.lifetime === 'stream')
+  if (stream !== undefined) await ended(pipeline.start(planned.value.nodes[stream.node]?.id ?? ''))
+  for (const [trigger, values] of Object.entries(test.input)) {
+    if (document.nodes[trigger]?.type !== 'test.given@1') continue
+    for (const value of values) await ended(pipeline.start(trigger, [message(value, null, now)]))
+  }
   for (const letter of host.deadLetters)
     (got['dead-letter'] ??= []).push({ error: letter.failure.message, value: letter.value })
   return JSON.parse(JSON.stringify(got, bytesAsText))
@@ -56,6 +63,7 @@ function bytesAsText(_key: string, value: unknown): unknown {
 function rewrite(document: Document, test: DocumentTest, got: Record<string, unknown[]>): Document {
   const nodes: Record<string, DocumentNode> = {}
   const edges: DocumentEdge[] = [...document.edges]
+  checkNames(document, test)
   for (const [id, node] of Object.entries(document.nodes)) {
     const definition = catalogue.find(node.type)
     nodes[id] = definition === null ? node : standIn(id, node, definition, test)
@@ -63,8 +71,6 @@ function rewrite(document: Document, test: DocumentTest, got: Record<string, unk
   for (const key of Object.keys(test.expect)) {
     const [id = '', port = 'out'] = key.split('.')
     if (nodes[id]?.type === 'test.kept@1' || id === 'dead-letter') continue
-    if (nodes[id] === undefined)
-      throw new NodeError('test.unknown-node', `the test expects something of ${id}, which is no node`)
     const keeper = `kept-${id}-${port}`.toLowerCase()
     nodes[keeper] = {
       type: 'test.kept@1',
@@ -80,9 +86,29 @@ function rewrite(document: Document, test: DocumentTest, got: Record<string, unk
   return { ...document, nodes, edges }
 }
 
+/** A test that names what is not there would pass or fail for no reason that its author sees. */
+function checkNames(document: Document, test: DocumentTest): void {
+  for (const id of Object.keys(test.input)) {
+    const node = document.nodes[id]
+    const kind = node === undefined ? '' : catalogue.find(node.type)?.face.kind
+    if (kind !== 'event-trigger' && kind !== 'stream-trigger')
+      throw new NodeError('test.unknown-trigger', `the test gives input to ${id}, which is no trigger`)
+  }
+  for (const id of Object.keys(test.mocks))
+    if (document.nodes[id] === undefined)
+      throw new NodeError('test.unknown-node', `the test mocks ${id}, which is no node`)
+  for (const key of Object.keys(test.expect)) {
+    const [id = ''] = key.split('.')
+    if (id !== 'dead-letter' && document.nodes[id] === undefined)
+      throw new NodeError('test.unknown-node', `the test expects something of ${id}, which is no node`)
+  }
+}
+
 function standIn(id: string, node: DocumentNode, definition: AnyDefinition, test: DocumentTest): DocumentNode {
   const { kind } = definition.face
-  if (kind === 'event-trigger' || kind === 'stream-trigger') return { ...node, type: 'test.given@1', config: {} }
+  if (kind === 'event-trigger') return { ...node, type: 'test.given@1', config: {} }
+  // All values of a stream belong to one execution, as they will in earnest.
+  if (kind === 'stream-trigger') return { ...node, type: 'test.source@1', config: { values: test.input[id] ?? [] } }
   if (kind === 'sink') return { ...node, type: 'test.kept@1', config: { as: id } }
   const mocks = test.mocks[id]
   if (mocks !== undefined) return { ...node, type: 'test.mocked@1', config: { answers: mocks } }

@@ -1,13 +1,19 @@
-/** Resolves at the first Ctrl-C or SIGTERM. A second one ends the process at once. */
-export function onInterrupt(): Promise<void> {
+/** Aborts at the first Ctrl-C or SIGTERM. A second one ends the process at once. */
+export function onInterrupt(): AbortSignal {
+  const controller = new AbortController()
+  const ask = (): void => {
+    if (controller.signal.aborted) process.exit(130)
+    controller.abort()
+  }
+  process.on('SIGINT', ask)
+  process.on('SIGTERM', ask)
+  return controller.signal
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false
-    const ask = (): void => {
-      if (asked) process.exit(130)
-      asked = true
-      resolve()
-    }
-    process.on('SIGINT', ask)
-    process.on('SIGTERM', ask)
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
   })
 }

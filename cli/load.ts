@@ -5,7 +5,7 @@ import { parse } from '../core/document/parse.ts'
 import type { Plan } from '../core/document/plan.ts'
 import { plan } from '../core/document/plan.ts'
 import type { Problem, Result } from '../core/problem.ts'
-import { problem } from '../core/problem.ts'
+import { formatProblem, problem } from '../core/problem.ts'
 import { catalogue } from '../nodes.ts'
 
 /** A document file as the CLI works with it. */
@@ -29,6 +29,21 @@ export function load(path: string): Result<Loaded> {
   }
 }
 
+/** Loads a document, or prints its problems, sets exit code 2 and answers null. Warnings are printed too. */
+export function loadOrSay(path: string): Loaded | null {
+  const result = load(path)
+  const problems = result.ok ? result.value.warnings : result.problems
+  for (const each of problems) console.error(problemLine(path, each))
+  if (result.ok) return result.value
+  process.exitCode = 2
+  return null
+}
+
+/** `orders.yaml:3:14 error …`: a place that editors and terminals make a link of. */
+export function problemLine(path: string, each: Problem): string {
+  return `${path}:${each.place.line === undefined ? ' ' : ''}${formatProblem(each)}`
+}
+
 /** Reads and parses a document file. */
 export function readDocument(path: string): Result<Document> {
   let text: string
@@ -40,7 +55,12 @@ export function readDocument(path: string): Result<Document> {
     return {
       ok: false,
       problems: [
-        problem('document.unreadable', {}, `${path}: ${why}`, 'Give the path of a workflow document (YAML or JSON).'),
+        problem(
+          'document.unreadable',
+          {},
+          `the document cannot be read: ${why}`,
+          'Give the path of a workflow document (YAML or JSON).',
+        ),
       ],
     }
   }

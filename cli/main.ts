@@ -1,33 +1,58 @@
 import { Command, CommanderError } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
+import { holdYoungGeneration } from './boot-memory.ts'
+import { UsageError } from './usage-error.ts'
+
+holdYoungGeneration()
 
 /** Exit codes: 0 done, 1 a workflow or a test failed, 2 the command or the document is wrong, 130 interrupted. */
 const program = new Command('millrace')
   .description(packageJson.description)
   .version(packageJson.version)
   .showHelpAfterError('(run with --help for examples)')
+  .showSuggestionAfterError()
   .exitOverride()
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ millrace demo
+  $ millrace run hello.yaml --input '{"name":"Ada"}'
+  $ millrace lint *.yaml
+  $ millrace serve hooks.yaml
 
-program
-  .command('run')
-  .description('run a workflow until it is done; Ctrl-C drains and says what was done')
-  .argument('<file>', 'workflow document')
-  .option('--input <json>', 'what a manual trigger starts with: JSON, @FILE, or - for lines of standard input')
-  .option('--entry <trigger>', 'the trigger to start at, where there are several')
-  .option('--set <NAME=VALUE...>', 'set a variable, read as $vars.NAME')
-  .option('--allow-env <NAME...>', 'let the document read an environment variable as $env.NAME')
-  .option('--allow-folder <path...>', 'let the document read and write files there')
-  .option('--tasks <file...>', 'modules that define tasks for pool nodes')
-  .option('--dead-letter <file>', 'append messages that failed for good, as NDJSON')
-  .option('--trace <file>', 'append spans of a workflow with `telemetry: trace`, as NDJSON')
+Exit codes: 0 done, 1 a workflow or a test failed, 2 the command or a document is wrong, 130 interrupted`,
+  )
+
+const worldOptions = (command: Command): Command =>
+  command
+    .option('--set <NAME=VALUE...>', 'set a variable, read as $vars.NAME')
+    .option('--allow-env <NAME...>', 'let documents read an environment variable as $env.NAME')
+    .option('--allow-folder <path...>', 'let documents read and write files there, besides their own and this folder')
+    .option('--tasks <file...>', 'modules that define tasks for pool nodes')
+    .option('--dead-letter <file>', 'append messages that failed for good, as NDJSON')
+    .option('--trace <file>', 'append spans of workflows with `telemetry: trace`, as NDJSON')
+
+worldOptions(
+  program
+    .command('run')
+    .description('run a workflow until it is done; Ctrl-C drains and says what was done')
+    .argument('<file>', 'workflow document')
+    .option('--input <json>', 'what a manual trigger starts with: JSON, @FILE, or - for lines of standard input')
+    .option('--entry <trigger>', 'the trigger to start at, where there are several'),
+)
   .option('--quiet', 'say nothing unless it fails')
   .addHelpText(
     'after',
     `
 Examples:
   $ millrace run hello.yaml --input '{"name":"Ada"}'
+  $ millrace run hello.yaml --input @ada.json
+  $ cat people.ndjson | millrace run hello.yaml --input - > greetings.ndjson
   $ cat big.ndjson | millrace run filter.yaml > out.ndjson
-  $ millrace run orders.yaml --set rate=1.2 --dead-letter failed.ndjson`,
+  $ millrace run orders.yaml --set rate=1.2 --dead-letter failed.ndjson
+
+What leaves a last node and goes nowhere is printed, one line of JSON each.`,
   )
   .action(async (file: string, options) => (await import('./commands/run.ts')).run(file, options))
 
@@ -43,7 +68,7 @@ program
   .command('test')
   .description("run documents' own test cases, on virtual time")
   .argument('<files...>', 'workflow documents')
-  .addHelpText('after', '\nExamples:\n  $ millrace test orders.yaml')
+  .addHelpText('after', '\nExamples:\n  $ millrace test orders.yaml\n  $ millrace test *.yaml')
   .action(async (files: string[]) => (await import('./commands/test.ts')).test(files))
 
 program
@@ -51,7 +76,10 @@ program
   .description('show the plan of a document, its stages and their generated source')
   .argument('<file>', 'workflow document')
   .option('--json', 'the plan as JSON')
-  .addHelpText('after', '\nExamples:\n  $ millrace explain orders.yaml')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  $ millrace explain orders.yaml\n  $ millrace explain orders.yaml --json > plan.json',
+  )
   .action(async (file: string, options) => (await import('./commands/explain.ts')).explain(file, options))
 
 program
@@ -61,33 +89,47 @@ program
   .addHelpText('after', '\nExamples:\n  $ millrace nodes\n  $ millrace nodes http.request')
   .action(async (type: string | undefined) => (await import('./commands/nodes.ts')).nodes(type))
 
-program
-  .command('serve')
-  .description('serve workflows: webhooks, streams, API and realtime topics on one port')
-  .argument('[files...]', 'workflow documents')
-  .option('--port <number>', 'port to listen on', process.env.PORT ?? '4600')
-  .option('--host <address>', 'address to listen on', '127.0.0.1')
-  .option('--set <NAME=VALUE...>', 'set a variable, read as $vars.NAME')
-  .option('--allow-env <NAME...>', 'let documents read an environment variable as $env.NAME')
+worldOptions(
+  program
+    .command('serve')
+    .description('serve workflows: webhooks, streams, API and realtime topics on one port')
+    .argument('[files...]', 'workflow documents')
+    .option('--port <number>', 'port to listen on; 0 for any free one', process.env.PORT ?? '4600')
+    .option('--host <address>', 'address to listen on; one that others reach needs MILLRACE_TOKEN', '127.0.0.1'),
+)
   .addHelpText(
     'after',
-    '\nExamples:\n  $ millrace serve orders.yaml\n  $ millrace serve *.yaml --port 8080 --set rate=1.2',
+    `
+Examples:
+  $ millrace serve orders.yaml
+  $ millrace serve *.yaml --port 8080 --set rate=1.2
+  $ millrace serve resize.yaml --tasks ./tasks.ts --dead-letter failed.ndjson`,
   )
   .action(async (files: string[], options) => (await import('./commands/serve.ts')).serve(files, options))
 
 program
   .command('demo')
   .description('drop a video onto a page and watch its thumbnails arrive')
-  .option('--port <number>', 'port to listen on', process.env.PORT ?? '4600')
+  .option('--port <number>', 'port to listen on; 0 for any free one', process.env.PORT ?? '4600')
   .addHelpText('after', '\nExamples:\n  $ millrace demo\n  $ millrace demo --port 8080')
   .action(async (options) => (await import('./commands/demo.ts')).demo(options))
+
+// Nobody but a maintainer can use a stack; the text of the error says what and where.
+process.on('uncaughtException', (thrown) => {
+  say(thrown)
+  process.exit(1)
+})
 
 try {
   await program.parseAsync()
 } catch (thrown) {
   if (thrown instanceof CommanderError) process.exitCode = thrown.exitCode === 0 ? 0 : 2
   else {
-    console.error(`millrace: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
-    process.exitCode = 1
+    say(thrown)
+    process.exitCode = thrown instanceof UsageError ? 2 : 1
   }
+}
+
+function say(thrown: unknown): void {
+  console.error(`millrace: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
 }

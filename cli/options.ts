@@ -1,10 +1,23 @@
-import { InvalidArgumentError } from 'commander'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { UsageError } from './usage-error.ts'
+
+/** What a person allows documents to reach and know, the same for `run` and `serve`. */
+export interface WorldOptions {
+  readonly set?: readonly string[]
+  readonly allowEnv?: readonly string[]
+  readonly allowFolder?: readonly string[]
+  readonly tasks?: readonly string[]
+  readonly deadLetter?: string
+  readonly trace?: string
+}
 
 /** A port number from text. */
 export function portOf(text: string): number {
   const port = Number(text)
-  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port
-  throw new InvalidArgumentError(`the port is ${JSON.stringify(text)}, not a number from 0 to 65535`)
+  if (text.trim() !== '' && Number.isInteger(port) && port >= 0 && port <= 65_535) return port
+  throw new UsageError(`the port is ${JSON.stringify(text)}, not a number from 0 to 65535`)
 }
 
 /** Variables from `NAME=VALUE` texts; a value that is JSON is read as JSON. */
@@ -13,10 +26,18 @@ export function variablesOf(texts: readonly string[]): Readonly<Record<string, u
     texts.map((text) => {
       const [, name, value] = text.match(/^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s) ?? []
       if (name === undefined || value === undefined)
-        throw new InvalidArgumentError(`${JSON.stringify(text)} is not NAME=VALUE`)
+        throw new UsageError(`--set got ${JSON.stringify(text)}, not NAME=VALUE; write for example --set rate=1.2`)
       return [name, jsonOrText(value)]
     }),
   )
+}
+
+/** Addresses of modules that define tasks. */
+export function taskModulesOf(files: readonly string[]): readonly URL[] {
+  return files.map((file) => {
+    if (!existsSync(file)) throw new UsageError(`--tasks names ${file}, but there is no such file`)
+    return pathToFileURL(resolve(file))
+  })
 }
 
 function jsonOrText(text: string): unknown {

@@ -1,4 +1,4 @@
-import type { Pipeline } from '../core/pipeline.ts'
+import type { PipelineMetrics } from '../core/pipeline.ts'
 
 /** What a run has done so far. */
 export interface Tally {
@@ -8,10 +8,20 @@ export interface Tally {
   readonly inFlight: number
 }
 
-/** Adds up a pipeline's counters: what triggers gave, what reached the last nodes, what failed. */
-export function tallyOf(pipeline: Pipeline): Tally {
+/** What of a pipeline is looked at. */
+export interface Counted {
+  readonly plan: {
+    readonly entries: readonly { readonly node: number }[]
+    readonly edges: readonly { readonly from: number; readonly fromPort: string }[]
+    readonly nodes: readonly { readonly id: string; readonly index: number; readonly outputs: readonly string[] }[]
+  }
+  metrics(): PipelineMetrics | null
+}
+
+/** Adds up a pipeline's counters: what triggers gave, what reached the last nodes, what failed. Null where telemetry is off. */
+export function tallyOf(pipeline: Counted): Tally | null {
   const metrics = pipeline.metrics()
-  if (metrics === null) return { in: 0, out: 0, errors: 0, inFlight: 0 }
+  if (metrics === null) return null
   const { plan } = pipeline
   const entries = new Set(plan.entries.map((entry) => entry.node))
   const leaving = new Set(plan.edges.filter((edge) => edge.fromPort !== 'error').map((edge) => edge.from))
@@ -28,26 +38,41 @@ export function tallyOf(pipeline: Pipeline): Tally {
   return { in: given, out: arrived, errors, inFlight: metrics.inFlight }
 }
 
-/** Draws a line of progress on a terminal twice a second; silent elsewhere. The answer ends it. */
-export function showProgress(pipeline: Pipeline): () => void {
-  if (process.stderr.isTTY !== true) return () => undefined
-  let before = tallyOf(pipeline).in
+/** Where progress is shown: standard error, or what a test looks at. */
+export interface ProgressScreen {
+  readonly isTTY?: boolean
+  write(text: string): unknown
+}
+
+/** On a terminal, a line that is drawn anew twice a second; elsewhere a line of JSON every few seconds. The answer ends it. */
+export function showProgress(
+  pipeline: Counted,
+  screen: ProgressScreen,
+  everyMs: number = screen.isTTY === true ? 500 : 5_000,
+): () => void {
+  const terminal = screen.isTTY === true
+  let before = 0
   let then = performance.now()
-  const draw = (): void => {
+  const show = (): void => {
     const tally = tallyOf(pipeline)
+    if (tally === null) return
     const now = performance.now()
-    const rate = ((tally.in - before) * 1000) / Math.max(1, now - then)
+    const perSecond = Math.round(((tally.in - before) * 1000) / Math.max(1, now - then))
     before = tally.in
     then = now
-    process.stderr.write(
-      `\r\x1b[K${count(rate)}/s  ${count(tally.in)} in  ${count(tally.out)} out  ${count(tally.inFlight)} in flight  ${count(tally.errors)} errors`,
+    screen.write(
+      terminal ? `\r\x1b[K${progressText(perSecond, tally)}` : `${JSON.stringify({ perSecond, ...tally })}\n`,
     )
   }
-  const timer = setInterval(draw, 500)
+  const timer = setInterval(show, everyMs)
   return () => {
     clearInterval(timer)
-    process.stderr.write('\r\x1b[K')
+    if (terminal) screen.write('\r\x1b[K')
   }
+}
+
+function progressText(perSecond: number, tally: Tally): string {
+  return `${count(perSecond)}/s  ${count(tally.in)} in  ${count(tally.out)} out  ${count(tally.inFlight)} in flight  ${count(tally.errors)} errors`
 }
 
 /** A number for people: 1,234. */

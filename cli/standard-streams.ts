@@ -16,7 +16,6 @@ export const standardStreams: StandardStreams = {
     },
   },
   write(chunk) {
-    if (process.stdout.listenerCount('error', ignore) === 0) process.stdout.on('error', ignore)
     return new Promise((resolve, reject) => {
       process.stdout.write(chunk, (error) => {
         if (error === null || error === undefined) resolve()
@@ -26,5 +25,12 @@ export const standardStreams: StandardStreams = {
   },
 }
 
+/** Aborts when nobody reads standard output any more, as in `| head -1`: there is no sense in going on. */
+export const readerGone: AbortSignal = watchReader()
+
 /** Who writes is told of an error by its promise; the event that comes with it must not end the process. */
-function ignore(): void {}
+function watchReader(): AbortSignal {
+  const controller = new AbortController()
+  process.stdout.on('error', () => controller.abort())
+  return controller.signal
+}

@@ -1,30 +1,16 @@
-import { compile } from '../../core/compile/compile.ts'
+import { stageText } from '../../core/compile/stage-text.ts'
 import type { Plan, PlannedStage } from '../../core/document/plan.ts'
-import { formatProblem } from '../../core/problem.ts'
-import { testHost } from '../../core/testing.ts'
-import { catalogue } from '../../nodes.ts'
-import { load } from '../load.ts'
+import { loadOrSay } from '../load.ts'
 
-/** `millrace explain`: the plan, its stages, and the generated source of each, with the lines of the document. */
+/** `millrace explain`: the plan, its stages, and the generated source of each, with the lines of the document. Opens and runs nothing. */
 export function explain(file: string, options: { readonly json?: boolean }): void {
-  const result = load(file)
-  if (!result.ok) {
-    for (const each of result.problems) console.error(`${file}:${formatProblem(each)}`)
-    process.exitCode = 2
-    return
-  }
-  const { plan } = result.value
+  const loaded = loadOrSay(file)
+  if (loaded === null) return
+  const { plan } = loaded
   if (options.json === true) {
     console.log(JSON.stringify(plan, null, 2))
     return
   }
-  // Compiled on a host without a world: explaining opens nothing.
-  const outside = testHost({
-    pools: { pool: () => ({ call: never, cast: never, stream: () => neverStream }) },
-    hub: { route: () => () => undefined },
-    topics: { publish: never },
-  })
-  const pipeline = compile(plan, catalogue, outside)
   console.log(`${plan.workflow.name}: ${plan.nodes.length} nodes in ${plan.stages.length} stages`)
   console.log(
     `telemetry ${plan.settings.telemetry}, ${plan.settings.delivery}, at most ${plan.settings.inFlightMax} messages in flight per trigger\n`,
@@ -41,9 +27,12 @@ export function explain(file: string, options: { readonly json?: boolean }): voi
         console.log(`  ${node.id} (${node.type})${node.line === null ? '' : ` line ${node.line}`}`)
     }
     for (const line of exitsOf(plan, stage)) console.log(`  ${line}`)
-    const source = pipeline.sourceOf(stage.index)
-    if (source !== '') console.log(`\n${source.replaceAll(/^/gm, '    ')}`)
+    if (stage.kind === 'loop') console.log(`\n${sourceOf(plan, stage).replaceAll(/^/gm, '    ')}`)
   }
+}
+
+function sourceOf(plan: Plan, stage: PlannedStage): string {
+  return stageText(plan, stage, { counters: plan.settings.telemetry !== 'off', immutable: false, taps: [] }).text
 }
 
 function exitsOf(plan: Plan, stage: PlannedStage): readonly string[] {
@@ -54,9 +43,3 @@ function exitsOf(plan: Plan, stage: PlannedStage): readonly string[] {
     return `${ports.join(', ')} -> ${exit.targets.map((target) => `stage ${target.stage}`).join(', ')}`
   })
 }
-
-async function never(): Promise<never> {
-  throw new Error('explaining runs nothing')
-}
-
-const neverStream: AsyncIterable<never> = { [Symbol.asyncIterator]: () => ({ next: never }) }

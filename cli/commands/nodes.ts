@@ -1,5 +1,6 @@
 import { catalogue } from '../../nodes.ts'
 import { nodeMarkdown } from '../node-docs.ts'
+import { UsageError } from '../usage-error.ts'
 
 /** `millrace nodes [TYPE]`: all node types, or the docs of one. */
 export function nodes(asked: string | undefined): void {
@@ -13,11 +14,9 @@ export function nodes(asked: string | undefined): void {
   const type = catalogue.types.find((each) => each.name === definition?.name)
   if (type === undefined) {
     const near = catalogue.near(asked)
-    console.error(
-      `there is no node type ${JSON.stringify(asked)}${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`,
+    throw new UsageError(
+      `there is no node type ${JSON.stringify(asked)}; ${near.length > 0 ? `did you mean ${near.join(' or ')}?` : '`millrace nodes` lists all'}`,
     )
-    process.exitCode = 2
-    return
   }
   console.log(nodeMarkdown(type))
 }

@@ -1,62 +1,77 @@
-import { resolve } from 'node:path'
-import { formatProblem } from '../../core/problem.ts'
-import { catalogue } from '../../nodes.ts'
+import type { Plan } from '../../core/document/plan.ts'
+import type { MillraceServer } from '../../server/create-server.ts'
 import { createServer } from '../../server/create-server.ts'
-import { createHost } from '../../server/host.ts'
-import { launch } from '../../server/isolation/launch.ts'
 import { createLog } from '../../server/log.ts'
-import { onInterrupt } from '../interrupt.ts'
-import { load } from '../load.ts'
-import { portOf, variablesOf } from '../options.ts'
+import { releaseYoungGeneration } from '../boot-memory.ts'
+import { aborted, onInterrupt } from '../interrupt.ts'
+import type { WorldOptions } from '../options.ts'
+import { portOf } from '../options.ts'
+import { UsageError } from '../usage-error.ts'
 
-export interface ServeOptions {
+export interface ServeOptions extends WorldOptions {
   readonly port: string
   readonly host: string
-  readonly set?: readonly string[]
-  readonly allowEnv?: readonly string[]
 }
 
-/** `millrace serve`: deploys documents on a server and runs until it is interrupted. */
+/** `millrace serve`: deploys documents on a server and runs until it is interrupted; then it drains. */
 export async function serve(files: readonly string[], options: ServeOptions): Promise<void> {
   const port = portOf(options.port)
-  const vars = variablesOf(options.set ?? [])
-  const loaded = files.map((file) => ({ file, result: load(file) }))
-  const broken = loaded.filter(({ result }) => !result.ok)
-  for (const { file, result } of broken)
-    if (!result.ok) for (const each of result.problems) console.error(`${file}:${formatProblem(each)}`)
-  if (broken.length > 0) {
-    process.exitCode = 2
-    return
-  }
   const log = createLog()
+  // The engine is loaded only where there is a document for it: a server without one is small.
+  const documents = files.length === 0 ? [] : await read(files)
+  if (documents === null) return
+  const interrupt = onInterrupt()
   const server = await createServer({ port, host: options.host, token: process.env.MILLRACE_TOKEN ?? null, log })
-  const interrupted = onInterrupt()
-  for (const { file, result } of loaded) {
-    if (!result.ok) continue
-    const host = createHost({
-      allowEnv: options.allowEnv ?? [],
-      environment: process.env,
-      vars,
-      folders: [resolve(file, '..')],
-      log,
-      deadLetter: async (letters) => {
-        for (const letter of letters)
-          log.write('error', `dead letter: ${letter.failure.message}`, {
-            workflow: letter.workflow,
-            node: letter.failure.node,
-            code: letter.failure.code,
-          })
-      },
-      hub: server.hub,
-      topics: server.topics,
-    })
-    await server.deploy(
-      result.value.plan.workflow.id,
-      await launch(result.value.plan, catalogue, host, { folders: [resolve(file, '..')] }),
-    )
-    console.error(`${file}: ${result.value.plan.workflow.name} is deployed`)
+  let close = async (): Promise<void> => undefined
+  try {
+    if (documents.length > 0) close = await deployAll(server, documents, options, log)
+    releaseYoungGeneration()
+    console.error(`listening on ${server.url}`)
+    await aborted(interrupt)
+  } finally {
+    await server.close()
+    await close()
   }
-  console.error(`listening on ${server.url}`)
-  await interrupted
-  await server.close()
+}
+
+interface ServedDocument {
+  readonly file: string
+  readonly plan: Plan
+}
+
+/** All documents, or null when one cannot run; then all their problems are printed. */
+async function read(files: readonly string[]): Promise<readonly ServedDocument[] | null> {
+  const { loadOrSay } = await import('../load.ts')
+  const loaded = files.map((file) => loadOrSay(file))
+  const documents = loaded.flatMap((each) => (each === null ? [] : [{ file: each.path, plan: each.plan }]))
+  if (documents.length < files.length) return null
+  const names = new Map<string, string>()
+  for (const { file, plan } of documents) {
+    const other = names.get(plan.workflow.id)
+    if (other !== undefined)
+      throw new UsageError(`${other} and ${file} are both called ${JSON.stringify(plan.workflow.id)}: rename one`)
+    names.set(plan.workflow.id, file)
+  }
+  return documents
+}
+
+async function deployAll(
+  server: MillraceServer,
+  documents: readonly ServedDocument[],
+  options: ServeOptions,
+  log: ReturnType<typeof createLog>,
+): Promise<() => Promise<void>> {
+  const { createWorld } = await import('../world.ts')
+  const plans = documents.map((each) => each.plan)
+  const world = await createWorld(options, plans, { log, hub: server.hub, topics: server.topics })
+  try {
+    for (const { file, plan } of documents) {
+      await server.deploy(plan.workflow.id, await world.launch(plan, file))
+      console.error(`${file}: ${plan.workflow.name} is deployed`)
+    }
+  } catch (thrown) {
+    await world.close()
+    throw thrown
+  }
+  return world.close
 }

@@ -1,25 +1,21 @@
 import { isDeepStrictEqual, styleText } from 'node:util'
-import { formatProblem } from '../../core/problem.ts'
 import { runDocumentTest } from '../document-test.ts'
-import { load } from '../load.ts'
+import { loadOrSay } from '../load.ts'
 
 /** `millrace test`: a document's own test cases, on virtual time. Exit code 1 when one fails, 2 when a document is wrong. */
 export async function test(files: readonly string[]): Promise<void> {
   let passed = 0
   let failed = 0
   for (const file of files) {
-    const result = load(file)
-    if (!result.ok) {
-      for (const each of result.problems) console.error(`${file}:${formatProblem(each)}`)
-      process.exitCode = 2
-      continue
-    }
-    if (result.value.document.tests.length === 0)
+    const loaded = loadOrSay(file)
+    if (loaded === null) continue
+    if (loaded.document.tests.length === 0)
       console.log(`${file}: no tests; add some under \`tests:\`, see docs/document-format.md`)
-    for (const each of result.value.document.tests) {
+    for (const each of loaded.document.tests) {
       const differences: string[] = []
+      const begin = performance.now()
       try {
-        const got = await runDocumentTest(result.value, each)
+        const got = await runDocumentTest(loaded, each)
         for (const [port, wanted] of Object.entries(each.expect))
           if (!isDeepStrictEqual(got[port] ?? [], [...wanted]))
             differences.push(
@@ -30,10 +26,12 @@ export async function test(files: readonly string[]): Promise<void> {
       }
       if (differences.length === 0) passed += 1
       else failed += 1
-      console.log(`${differences.length === 0 ? styleText('green', '✓') : styleText('red', '✗')} ${file}: ${each.name}`)
+      console.log(
+        `${differences.length === 0 ? styleText('green', '✓') : styleText('red', '✗')} ${file}: ${each.name} (${Math.round(performance.now() - begin)} ms)`,
+      )
       for (const line of differences) console.log(line)
     }
   }
   console.log(`\n${passed} passed, ${failed} failed`)
-  if (failed > 0) process.exitCode = 1
+  if (failed > 0) process.exitCode ??= 1
 }

@@ -1,0 +1,32 @@
+import type { Pipeline } from '../core/pipeline.ts'
+
+const heldCharactersMax = 65_536
+
+/** Prints as NDJSON what leaves a last node and would go nowhere. The answer writes what is still held. */
+export function printLastValues(pipeline: Pipeline, write: (text: string) => void): () => void {
+  let held = ''
+  let asked = false
+  const flush = (): void => {
+    asked = false
+    if (held === '') return
+    const text = held
+    held = ''
+    write(text)
+  }
+  const { nodes, edges } = pipeline.plan
+  for (const node of nodes) {
+    if (node.face.endsWith('trigger')) continue
+    for (const port of node.outputs) {
+      if (edges.some((edge) => edge.from === node.index && edge.fromPort === port)) continue
+      pipeline.tap(node.id, port, (messages) => {
+        for (const each of messages) held += `${JSON.stringify(each.value) ?? 'null'}\n`
+        if (held.length >= heldCharactersMax) flush()
+        else if (!asked) {
+          asked = true
+          setImmediate(flush)
+        }
+      })
+    }
+  }
+  return flush
+}

@@ -1,0 +1,173 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { showProgress } from '../cli/progress.ts'
+import { exitCodeOf, reportText } from '../cli/report.ts'
+import type { CliProcess } from './cli-process.ts'
+import { startCli } from './cli-process.ts'
+
+const cwd = mkdtempSync(join(tmpdir(), 'cli-serve-test-'))
+const started: CliProcess[] = []
+afterEach(() => {
+  for (const each of started.splice(0)) each.child.kill('SIGKILL')
+})
+afterAll(() => rmSync(cwd, { recursive: true, force: true }))
+
+async function serve(...args: readonly string[]): Promise<{ readonly process: CliProcess; readonly url: string }> {
+  const process = startCli(['serve', '--port', '0', ...args], { cwd })
+  started.push(process)
+  const [, url = ''] = await process.said(/listening on (http:\S+)/)
+  return { process, url }
+}
+
+writeFileSync(
+  join(cwd, 'hook.yaml'),
+  `millrace: 1
+name: hook
+nodes:
+  in: { type: webhook@1, config: { path: "/hello/:name", respond: node } }
+  slow: { type: delay@1, config: { delayMs: "{{ $json.body.waitMs }}" } }
+  greet: { type: set@1, config: { fields: { hello: "{{ $json.params.name }}", word: "{{ $vars.word }}" } } }
+  out: { type: respond@1 }
+edges: [in -> slow, slow -> greet, greet -> out]
+`,
+)
+writeFileSync(
+  join(cwd, 'double.yaml'),
+  `millrace: 1
+name: double
+nodes:
+  in: { type: webhook@1, config: { path: /double, respond: node } }
+  work: { type: pool@1, config: { task: double, input: "{{ $json.body }}", backend: thread } }
+  out: { type: respond@1 }
+  lost: { type: webhook@1, config: { path: /lost } }
+  fails: { type: stop-and-error@1, config: { message: no way } }
+edges: [in -> work, work -> out, lost -> fails]
+`,
+)
+writeFileSync(
+  join(cwd, 'tasks.ts'),
+  `import { defineTask } from ${JSON.stringify(new URL('../workers/index.ts', import.meta.url).href)}
+defineTask<number>('double', async function* (n) { yield n * 2 })
+`,
+)
+
+const post = (url: string, body: unknown): Promise<Response> =>
+  fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+
+describe('serve', () => {
+  test('says when it is ready, answers probes and webhooks, and drains at SIGTERM', async () => {
+    const { process, url } = await serve('hook.yaml', '--set', 'word=hi')
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    const quick = await post(`${url}/hello/ada`, { waitMs: 0 })
+    expect(await quick.json()).toEqual({ hello: 'ada', word: 'hi' })
+    const slow = post(`${url}/hello/bob`, { waitMs: 300 })
+    const underWay = async (): Promise<boolean> => {
+      const answer: { executions: readonly { state: string }[] } = await (await fetch(`${url}/api/executions`)).json()
+      return answer.executions.some((each) => each.state === 'running')
+    }
+    while (!(await underWay()));
+    process.child.kill('SIGTERM')
+    expect(await (await slow).json()).toEqual({ hello: 'bob', word: 'hi' })
+    expect(await process.done).toMatchObject({ code: 0 })
+  })
+
+  test('gives documents their pools, and keeps dead letters', async () => {
+    const { url } = await serve('double.yaml', '--tasks', 'tasks.ts', '--dead-letter', 'dead.ndjson')
+    expect(await (await post(`${url}/double`, 21)).json()).toBe(42)
+    expect((await post(`${url}/lost`, {})).status).toBe(202)
+    await expect
+      .poll(() => readFileSync(join(cwd, 'dead.ndjson'), { encoding: 'utf8', flag: 'a+' }))
+      .toMatch(/"no way"/)
+  })
+
+  test('serves without a document', async () => {
+    const { url } = await serve()
+    expect((await fetch(`${url}/readyz`)).status).toBe(200)
+    expect(await (await fetch(`${url}/api/workflows`)).json()).toEqual({ workflows: [] })
+  })
+
+  test('a port that is taken is named, and nothing is left behind', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => other.once('listening', resolve))
+    const address = other.address()
+    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const { code, err } = await startCli(['serve', 'hook.yaml', '--port', String(port)], { cwd }).done
+    other.close()
+    expect(code).toBe(1)
+    expect(err).toMatch(new RegExp(`^millrace: Port ${port} on 127\\.0\\.0\\.1 is taken by another program`))
+  })
+
+  test('two documents with one route are refused, and the server closes', async () => {
+    writeFileSync(
+      join(cwd, 'twin.yaml'),
+      readFileSync(join(cwd, 'hook.yaml'), 'utf8').replace('name: hook', 'name: twin'),
+    )
+    const { code, err } = await startCli(['serve', 'hook.yaml', 'twin.yaml', '--port', '0'], { cwd }).done
+    expect(code).toBe(1)
+    expect(err).toMatch(/^millrace: .*\/hello\/:name/m)
+  })
+
+  test('an address that others reach needs a token', async () => {
+    const { code, err } = await startCli(['serve', '--host', '0.0.0.0', '--port', '0'], { cwd }).done
+    expect(code).toBe(1)
+    expect(err).toMatch(/set an API token/)
+  })
+})
+
+describe('progress', () => {
+  const metrics = {
+    nodes: {
+      in: { in: 0, out: 1234, errors: 0, busyMs: 0 },
+      out: { in: 1200, out: 1199, errors: 1, busyMs: 0 },
+    },
+    inFlight: 34,
+    inFlightMax: 100,
+  }
+  const plan = {
+    entries: [{ node: 0 }],
+    edges: [{ from: 0, fromPort: 'out' }],
+    nodes: [
+      { id: 'in', index: 0, outputs: ['out'] },
+      { id: 'out', index: 1, outputs: ['out'] },
+    ],
+  }
+
+  test.each([
+    [true, /^\r.\[K[\d,]+\/s {2}1,234 in {2}1,199 out {2}34 in flight {2}1 errors$/],
+    [false, /^\{"perSecond":\d+,"in":1234,"out":1199,"errors":1,"inFlight":34\}\n$/],
+  ])('on a terminal (%s) it is a line that is drawn anew, elsewhere lines of JSON', async (isTTY, pattern) => {
+    const first = await new Promise<string>((resolve) => {
+      const end = showProgress({ plan, metrics: () => metrics }, { isTTY, write: resolve }, 1)
+      void Promise.resolve().then(() => setTimeout(end, 20))
+    })
+    expect(first).toMatch(pattern)
+  })
+
+  test('a person gets the report as a sentence, and the cause of a failure', () => {
+    const tally = { in: 1234, out: 1200, errors: 34, inFlight: 0 }
+    const failure = { code: 'x.y', message: 'the disk is full', node: 'out', retriable: false }
+    const report = { tally, deadLetters: 2, elapsedMs: 1500, interrupted: false }
+    expect(reportText({ ...report, outcome: { state: 'failed', unsettled: 5, failure } })).toBe(
+      'failed: 1,234 in, 1,200 out, 34 errors, 2 dead letters, 5 left unsettled in 1.5 s\nthe disk is full',
+    )
+    const done = { state: 'done', unsettled: 0, failure: null } as const
+    expect(reportText({ ...report, tally: null, deadLetters: 0, outcome: done })).toBe(
+      'done: not counted, as telemetry is off in 1.5 s',
+    )
+  })
+
+  test.each([
+    ['done', 0, false, 0],
+    ['done', 1, false, 1],
+    ['stopped', 0, true, 130],
+    ['stopped', 0, false, 0],
+    ['failed', 0, true, 1],
+    ['lost', 0, false, 1],
+  ] as const)('%s with %i dead letters, interrupted %s, exits with %i', (state, deadLetters, interrupted, code) => {
+    const outcome = { state, unsettled: 0, failure: null }
+    expect(exitCodeOf({ outcome, tally: null, deadLetters, elapsedMs: 0, interrupted })).toBe(code)
+  })
+})
