@@ -166,8 +166,6 @@ export interface NodeContext {
   result(original: Message, value: unknown): Message
   /** State per execution: `make` runs on a scope's first message; it is freed when the scope ends. */
   state<T>(make: (scope: Scope) => T): (scope: Scope) => T
-  /** The gate that a scope's messages came through: what a result made of parked inputs debits. */
-  gateOf(scope: Scope): CreditGate | null
   /** Runs when the pipeline is released. */
   onRelease(cleanup: () => void | Promise<void>): void
 }

@@ -28,7 +28,6 @@ export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
         return scope.slots[slot] as ReturnType<typeof make>
       }
     },
-    gateOf: (scope) => engine.gateOf(scope),
     onRelease: (cleanup) => engine.onRelease(cleanup),
   }
 }

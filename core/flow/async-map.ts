@@ -84,7 +84,7 @@ class AsyncMapper {
   #waiting: Job[] = []
   #waitingHead = 0
   #running = 0
-  readonly #busyKeys = new Map<Key, Job[]>()
+  readonly #busyKeys = new Map<string | null, Job[]>()
   readonly #buffers = new Map<Scope, { out: Buffered; error: Buffered }>()
   #flushPlanned = false
 
@@ -121,12 +121,13 @@ class AsyncMapper {
 
   #enqueue(job: Job): void {
     if (this.#limits.order === 'key') {
-      const behind = this.#busyKeys.get(job.message.key)
+      const key = textOf(job.message.key)
+      const behind = this.#busyKeys.get(key)
       if (behind !== undefined) {
         behind.push(job)
         return
       }
-      this.#busyKeys.set(job.message.key, [])
+      this.#busyKeys.set(key, [])
     }
     if (this.#running < this.#limits.concurrency) this.#start(job)
     else this.#waiting.push(job)
@@ -136,12 +137,12 @@ class AsyncMapper {
     this.#running += 1
     void this.#attempt(job).then(() => {
       this.#running -= 1
-      if (this.#limits.order === 'key') this.#nextOfKey(job.message.key)
+      if (this.#limits.order === 'key') this.#nextOfKey(textOf(job.message.key))
       this.#startWaiting()
     })
   }
 
-  #nextOfKey(key: Key): void {
+  #nextOfKey(key: string | null): void {
     const behind = this.#busyKeys.get(key)
     const next = behind?.shift()
     if (next === undefined) this.#busyKeys.delete(key)
@@ -283,6 +284,13 @@ class Buffered {
     return batch(this.messages, receipt, scope)
   }
 }
+
+/** Keys of bytes are the same when their bytes are. */
+function textOf(key: Key): string | null {
+  return typeof key === 'object' && key !== null ? oneCharAByte.decode(key) : key
+}
+
+const oneCharAByte = new TextDecoder('latin1')
 
 function isMany(result: Message | readonly Message[]): result is readonly Message[] {
   return Array.isArray(result)

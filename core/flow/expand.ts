@@ -45,6 +45,8 @@ interface Parent {
 /** What a scope's marks wait for: the iterators that began before them. */
 interface Turn {
   running: number
+  /** Iterators that begin only when the epoch before them has passed; null when none is before. */
+  held: (() => void)[] | null
   readonly mark: Mark | null
   readonly markReceipt: Receipt | null
 }
@@ -82,14 +84,18 @@ class Expander implements ReceiptOwner {
       const parent: Parent = { receipt: input.receipt, open: count, failure: null }
       let turn = turns.at(-1)
       if (turn === undefined || turn.mark !== null) {
-        turn = { running: 0, mark: null, markReceipt: null }
+        turn = { running: 0, held: turns.some(isEpoch) ? [] : null, mark: null, markReceipt: null }
         turns.push(turn)
       }
       turn.running += count
       for (const message of input.messages) this.#enqueue(message, input.scope, parent, turn)
     } else if (input.mark === null) input.receipt.settle()
-    if (input.mark !== null) turns.push({ running: 0, mark: input.mark, markReceipt: input.receipt })
+    if (input.mark !== null) turns.push({ running: 0, held: null, mark: input.mark, markReceipt: input.receipt })
     this.#passMarks(input.scope, turns)
+  }
+
+  gateOf(ticket: number): CreditGate | null {
+    return this.#children.get(ticket)?.receipt.gate ?? null
   }
 
   credited(size: Size): void {
@@ -118,6 +124,11 @@ class Expander implements ReceiptOwner {
         this.#waiting.shift()?.()
       })
     }
+    if (turn.held === null) this.#begin(start)
+    else turn.held.push(start)
+  }
+
+  #begin(start: () => void): void {
     if (this.#running < this.#limits.concurrency) start()
     else this.#waiting.push(start)
   }
@@ -206,7 +217,22 @@ class Expander implements ReceiptOwner {
       first.markReceipt.retain(1)
       this.out.next(batch(noMessages, first.markReceipt, scope, first.mark))
       this.error.next(batch(noMessages, first.markReceipt, scope, first.mark))
+      if (isEpoch(first)) this.#passFence(turns)
     }
     if (turns.length === 0) this.#turns.delete(scope)
   }
+
+  /** Begins what waited for an epoch, up to the next one. */
+  #passFence(turns: readonly Turn[]): void {
+    for (const turn of turns) {
+      if (isEpoch(turn)) return
+      const { held } = turn
+      turn.held = null
+      for (const start of held ?? []) this.#begin(start)
+    }
+  }
+}
+
+function isEpoch(turn: Turn): boolean {
+  return turn.mark?.kind === 'epoch'
 }

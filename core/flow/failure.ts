@@ -42,6 +42,11 @@ export function failureOf(thrown: unknown, node: string | null): Failure {
   return { code: 'node.error', message: String(thrown).slice(0, 2000), node, retriable: true }
 }
 
+/** The failure of what was cut together with its execution. */
+export function stopped(node: string | null): Failure {
+  return { code: 'execution.stopped', message: 'the execution was stopped', node, retriable: true }
+}
+
 /** The value that an error port carries for a message. */
 export function failedValue(original: Message, failure: Failure): FailedValue {
   return { error: failure, value: original.value }

@@ -1,4 +1,3 @@
-import type { CreditGate } from './credits.ts'
 import type { Message } from './message.ts'
 import type { Held, Receipt } from './receipt.ts'
 import { joinReceipts } from './receipt.ts'
@@ -24,11 +23,14 @@ export class Pane {
     this.#holds.set(receipt, receipt.park())
   }
 
-  /** The receipt of a result of `count` messages: it debits the gate as a new flyer, and settles all that went into the pane. */
-  close(gate: CreditGate | null, count: number): Receipt {
+  /**
+   * The receipt of a result of `count` messages: it settles all that went into the pane, and debits a gate as a new flyer.
+   * The gate is the one that its first batch came through: another source's could be shut by what itself waits for that source.
+   */
+  close(count: number): Receipt {
     const holds = [...this.#holds.values()]
     this.#holds.clear()
-    return joinReceipts(holds, gate, { messages: count, bytes: 0 })
+    return joinReceipts(holds, holds[0]?.gate ?? null, { messages: count, bytes: 0 })
   }
 
   /** Settles all without a result. */

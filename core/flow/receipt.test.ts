@@ -54,6 +54,7 @@ class Play {
   readonly expected: { readonly ticket: number; readonly failure: Failure | null }[] = []
   #failures = 0
   readonly #owner: ReceiptOwner = {
+    gateOf: () => this.gate,
     credited: (size) => this.gate.give(size),
     grown: (by) => this.gate.overdraw(by),
     closed: (ticket, failure) => void this.closed.push({ ticket, failure }),
@@ -168,6 +169,7 @@ test('any tree of receipts closes each source batch once, with its first failure
 test('a parked hold keeps the batch open after its credit has gone back', () => {
   const events: string[] = []
   const owner: ReceiptOwner = {
+    gateOf: () => null,
     credited: (size) => void events.push(`credited ${size.messages}`),
     closed: (ticket) => void events.push(`closed ${ticket}`),
     grown: () => undefined,

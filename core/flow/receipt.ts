@@ -3,6 +3,8 @@ import type { Failure } from './failure.ts'
 
 /** One share of what is owed to a source. Exactly one of the two is called, exactly once. */
 export interface Held {
+  /** The gate of the source that is owed; of several sources, the first one's. Null for a mark. */
+  readonly gate: CreditGate | null
   /** Delivered, dead-lettered, or dropped on purpose. */
   settle(): void
   /** Neither delivered nor dead-lettered: an infrastructure failure. A message's own error never comes here. */
@@ -25,6 +27,8 @@ export interface Receipt extends Held {
 
 /** Gets the receipts of one source back: an integer ticket instead of a closure per batch. */
 export interface ReceiptOwner {
+  /** The gate of the source that a receipt's messages came through in the end. */
+  gateOf(ticket: number): CreditGate | null
   /** No holder flies any more: the credit is free. */
   credited(size: Size): void
   /** The last holder ended. `failure` is the first one reported, or null. */
@@ -78,6 +82,10 @@ class CountedReceipt implements Receipt {
     this.ticket = ticket
     this.size = size
     if (observer !== null) observer.opened(this)
+  }
+
+  get gate(): CreditGate | null {
+    return this.owner.gateOf(this.ticket)
   }
 
   retain(holders: number): void {
@@ -138,6 +146,10 @@ class ParkedHold implements Held {
     this.receipt = receipt
   }
 
+  get gate(): CreditGate | null {
+    return this.receipt.gate
+  }
+
   settle(): void {
     this.receipt.endParked(null)
   }
@@ -154,6 +166,10 @@ class JoinedOwner implements ReceiptOwner {
   constructor(parents: readonly Held[], gate: CreditGate | null) {
     this.parents = parents
     this.gate = gate
+  }
+
+  gateOf(): CreditGate | null {
+    return this.gate ?? this.parents[0]?.gate ?? null
   }
 
   credited(size: Size): void {

@@ -30,6 +30,11 @@ export class Scope {
     return this.#controller.signal
   }
 
+  /** It has ended or was cut: what still arrives for it must not be kept. */
+  get over(): boolean {
+    return this.#released
+  }
+
   /** Runs `cleanup` once when the scope has ended, however it ended. For what a scope owns: a temporary file, a reply. */
   onEnd(cleanup: () => void): void {
     if (this.#released) {

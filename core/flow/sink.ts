@@ -125,7 +125,13 @@ class Collector {
   }
 
   #mayWrite(): boolean {
-    return this.#queue.length > 0 && this.#writes.size < this.#limits.concurrency
+    return this.#queue.length > 0 && this.#writes.size < this.#limits.concurrency && this.#taken < this.#fence()
+  }
+
+  /** The position up to which may be written: what comes behind an epoch's mark waits until the mark has passed. */
+  #fence(): number {
+    for (const each of this.#marks) if (each.mark.kind === 'epoch') return each.position
+    return Number.POSITIVE_INFINITY
   }
 
   #startWrite(): void {
@@ -145,7 +151,7 @@ class Collector {
   /** Takes the first parts, up to the largest write; the last one is cut where it is too long. */
   #take(): readonly Part[] {
     const taken: Part[] = []
-    let room = this.#limits.messagesMax
+    let room = Math.min(this.#limits.messagesMax, this.#fence() - this.#taken)
     let whole = 0
     for (; whole < this.#queue.length; whole++) {
       const part = this.#queue[whole]
@@ -237,7 +243,9 @@ class Collector {
         }
     }
     if (again.length > 0 && onError.kind === 'retry') {
-      void wait(clock, backoff(onError, attempt), [signal]).then(() => this.#write(again, position, attempt + 1))
+      const scopes = [...new Set(again.map((part) => part.parent.scope))]
+      const cuts = scopes.length === 1 ? [signal, ...scopes.map((scope) => scope.signal)] : [signal]
+      void wait(clock, backoff(onError, attempt), cuts).then(() => this.#write(again, position, attempt + 1))
       return
     }
     this.#writes.delete(position)

@@ -4,7 +4,6 @@ import type { Face, NodeContext, Source } from '../define.ts'
 import type { Plan, PlannedNode, PlannedStage } from '../document/plan.ts'
 import type { BatchInput } from '../expressions/ir.ts'
 import type { Batch } from '../flow/batch.ts'
-import type { CreditGate } from '../flow/credits.ts'
 import { createGate } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
 import { NodeError } from '../flow/failure.ts'
@@ -83,12 +82,6 @@ export class Engine {
       ports,
       source: null,
     })
-  }
-
-  /** The gate that messages of a scope came through. */
-  gateOf(scope: Scope): CreditGate | null {
-    for (const trigger of this.#triggers.values()) if (trigger.group === scope.group) return trigger.gate
-    return null
   }
 
   countsOf(

@@ -3,7 +3,7 @@ import { BehaviorSubject } from 'rxjs'
 import type { Plan } from '../document/plan.ts'
 import type { Mark } from '../flow/batch.ts'
 import { batch, endMark, noMessages } from '../flow/batch.ts'
-import type { Size } from '../flow/credits.ts'
+import type { CreditGate, Size } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
 import { NodeError } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
@@ -126,6 +126,10 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     }
   }
 
+  gateOf(): CreditGate | null {
+    return this.trigger.gate
+  }
+
   credited(size: Size): void {
     this.trigger.gate.give(size)
   }
@@ -217,12 +221,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
 }
 
 /** Sends a mark, with a receipt of its own, down every port of a trigger. `closed` is called once, when it has reached every sink. */
-export function sendMark(
-  trigger: Trigger,
-  scope: Scope,
-  mark: Mark,
-  closed: (failure: Failure | null) => void,
-): void {
+export function sendMark(trigger: Trigger, scope: Scope, mark: Mark, closed: (failure: Failure | null) => void): void {
   scope.receiptsOpen += 1
   const receipt = openReceipt(new MarkOwner(closed), 0, noSize)
   const ports = trigger.ports.length
@@ -238,6 +237,10 @@ class MarkOwner implements ReceiptOwner {
 
   constructor(closed: (failure: Failure | null) => void) {
     this.#closed = closed
+  }
+
+  gateOf(): null {
+    return null
   }
 
   credited(): void {}

@@ -1,6 +1,6 @@
 import type { PassingMark } from '../flow/batch.ts'
 import { batch, endMark } from '../flow/batch.ts'
-import type { Size } from '../flow/credits.ts'
+import type { CreditGate, Size } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
 import { failureOf } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
@@ -67,7 +67,6 @@ export class StreamRun extends Run {
     if (this.#sources.every((each) => each.ended)) this.endSent = true
     this.finishIfOver()
   }
-
 }
 
 /** One source inside a stream execution: the owner of its receipts, and of what happens when one fails. */
@@ -140,6 +139,10 @@ class SourceRun implements ReceiptOwner {
 
   #send(port: number, messages: readonly Message[], ticket: number, size: Size): void {
     this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.#run.scope))
+  }
+
+  gateOf(): CreditGate | null {
+    return this.trigger.gate
   }
 
   credited(size: Size): void {

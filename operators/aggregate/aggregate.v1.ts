@@ -74,7 +74,7 @@ export const aggregateV1 = define({
           const values = open.pane.messages.map((each) => each.value)
           const last = open.pane.messages.at(-1)
           const result = message(values, last?.key ?? null, last?.time ?? clock.now(), last?.meta ?? null)
-          emit(0, batch([result], open.pane.close(context.gateOf(scope), 1), scope))
+          emit(0, batch([result], open.pane.close(1), scope))
         }
         return {
           take(each, receipt) {

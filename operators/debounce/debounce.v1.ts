@@ -63,7 +63,7 @@ export const debounceV1 = define({
           open.cancel()
           const last = open.pane.messages.at(-1)
           if (last === undefined) return open.pane.drop()
-          emit(0, batch([last], open.pane.close(context.gateOf(scope), 1), scope))
+          emit(0, batch([last], open.pane.close(1), scope))
         }
         return {
           take(message, receipt) {

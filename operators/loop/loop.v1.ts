@@ -2,12 +2,12 @@ import { Subject } from 'rxjs'
 import { z } from 'zod'
 import type { NodeContext } from '../../core/define.ts'
 import { define, expression } from '../../core/define.ts'
-import type { Batch, Mark } from '../../core/flow/batch.ts'
+import type { Batch } from '../../core/flow/batch.ts'
 import { batch, noMessages } from '../../core/flow/batch.ts'
-import type { Size } from '../../core/flow/credits.ts'
+import type { CreditGate, Size } from '../../core/flow/credits.ts'
 import { edge } from '../../core/flow/edge.ts'
 import type { Failure } from '../../core/flow/failure.ts'
-import { failureOf } from '../../core/flow/failure.ts'
+import { failureOf, stopped } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import { message, withValue } from '../../core/flow/message.ts'
 import type { Receipt, ReceiptOwner } from '../../core/flow/receipt.ts'
@@ -65,6 +65,37 @@ interface Root {
   failure: Failure | null
 }
 
+/**
+ * What of a scope is still going round: messages in the queue, and rounds that fly. A mark waits until there is none, and what comes
+ * behind the mark waits with it. It owns the receipts of rounds, whose credit tells that a round flies no more: its messages have come back,
+ * have gone another way, or are parked in a node that collects, which may be waiting for the mark itself.
+ */
+class Inside implements ReceiptOwner {
+  count = 0
+  readonly waiting: Batch[] = []
+  readonly #left: () => void
+  readonly #rounds: ReceiptOwner
+
+  constructor(left: () => void, rounds: ReceiptOwner) {
+    this.#left = left
+    this.#rounds = rounds
+  }
+
+  gateOf(ticket: number): CreditGate | null {
+    return this.#rounds.gateOf(ticket)
+  }
+
+  credited(): void {
+    this.#left()
+  }
+
+  grown(): void {}
+
+  closed(ticket: number, failure: Failure | null): void {
+    this.#rounds.closed(ticket, failure)
+  }
+}
+
 /** What a message knows of its loop; it travels in the message's meta, under the loop's node id. */
 class Lap {
   readonly root: Root
@@ -87,8 +118,7 @@ class Rounds implements ReceiptOwner {
   readonly #roundsMax: number
   readonly #messagesMax: number
   readonly #field: string
-  readonly #roots = new Map<Scope, number>()
-  readonly #marks = new Map<Scope, { readonly mark: Mark; readonly receipt: Receipt }[]>()
+  readonly #scopes = new Map<Scope, Inside>()
   readonly #children = new Map<number, Root>()
   #queue: { readonly message: Message; readonly root: Root; readonly rounds: number }[] = []
   #tickets = 0
@@ -107,19 +137,46 @@ class Rounds implements ReceiptOwner {
     this.#field = `loop:${context.node}`
   }
 
-  enter({ messages, receipt, scope, mark }: Batch): void {
+  enter(input: Batch): void {
+    const waiting = this.#scopes.get(input.scope)?.waiting
+    if (waiting !== undefined && waiting.length > 0) waiting.push(input)
+    else this.#admit(input)
+  }
+
+  #admit({ messages, receipt, scope, mark }: Batch): void {
     if (messages.length > 0) {
       if (mark !== null) receipt.retain(1)
       const root: Root = { receipt, scope, open: messages.length, failure: null }
-      this.#roots.set(scope, (this.#roots.get(scope) ?? 0) + 1)
+      this.#inside(scope).count += messages.length
       for (const each of messages) this.#queue.push({ message: each, root, rounds: 0 })
       this.#plan()
     } else if (mark === null) receipt.settle()
     if (mark === null) return
-    const waiting = this.#marks.get(scope) ?? []
-    waiting.push({ mark, receipt })
-    this.#marks.set(scope, waiting)
-    this.#passMarks(scope)
+    const passing = batch(noMessages, receipt, scope, mark)
+    const inside = this.#scopes.get(scope)
+    if (inside !== undefined && inside.count > 0) inside.waiting.unshift(passing)
+    else this.#passMark(passing)
+  }
+
+  #inside(scope: Scope): Inside {
+    const known = this.#scopes.get(scope)
+    if (known !== undefined) return known
+    const made = new Inside(() => this.#left(scope, made), this)
+    this.#scopes.set(scope, made)
+    return made
+  }
+
+  /** A message goes round no more. When none does, marks pass, and what came behind them enters. */
+  #left(scope: Scope, inside: Inside): void {
+    inside.count -= 1
+    while (inside.count === 0) {
+      const next = inside.waiting.shift()
+      if (next === undefined) {
+        this.#scopes.delete(scope)
+        return
+      }
+      this.#admit(next)
+    }
   }
 
   comeBack({ messages, receipt, scope }: Batch): void {
@@ -127,6 +184,7 @@ class Rounds implements ReceiptOwner {
       const lap = each.meta?.[this.#field]
       if (lap instanceof Lap) {
         lap.root.open += 1
+        this.#inside(scope).count += 1
         this.#queue.push({ message: each, root: lap.root, rounds: lap.rounds + 1 })
       } else {
         receipt.retain(1)
@@ -142,6 +200,10 @@ class Rounds implements ReceiptOwner {
     // Marks that went round have done their work inside; the same mark has left by `done`.
     receipt.settle()
     this.#plan()
+  }
+
+  gateOf(ticket: number): CreditGate | null {
+    return this.#children.get(ticket)?.receipt.gate ?? null
   }
 
   credited(): void {}
@@ -168,14 +230,18 @@ class Rounds implements ReceiptOwner {
 
   #step(each: Message, root: Root, rounds: number): void {
     const { scope } = root
+    const inside = this.#inside(scope)
+    if (!this.#goesRound(each, root, rounds, inside)) this.#left(scope, inside)
+  }
+
+  /** Sends a message on its way; answers whether that is another round. */
+  #goesRound(each: Message, root: Root, rounds: number, inside: Inside): boolean {
+    const { scope } = root
     try {
-      if (scope.signal.aborted)
-        return this.#end(root, {
-          code: 'execution.stopped',
-          message: 'the execution was stopped',
-          node: this.#context.node,
-          retriable: true,
-        })
+      if (scope.signal.aborted) {
+        this.#end(root, stopped(this.#context.node))
+        return false
+      }
       const again = this.#holds(each, scope)
       if (again && (rounds >= this.#roundsMax || root.open > this.#messagesMax)) {
         const over =
@@ -190,20 +256,23 @@ class Rounds implements ReceiptOwner {
           rounds >= this.#roundsMax ? 'loop.rounds' : 'loop.messages',
           `the message ${over}`,
         )
-        return this.#end(root, null)
+        this.#end(root, null)
+        return false
       }
       const ticket = this.#tickets++
       this.#children.set(ticket, root)
-      const receipt = openReceipt(this, ticket, one)
       if (again) {
         const meta = { ...each.meta, [this.#field]: new Lap(root, rounds) }
+        const receipt = openReceipt(inside, ticket, one)
         this.round.next(batch([message(each.value, each.key, each.time, meta)], receipt, scope))
-      } else this.done.next(batch([each], receipt, scope))
+      } else this.done.next(batch([each], openReceipt(this, ticket, one), scope))
+      return again
     } catch (thrown) {
       const failure = failureOf(thrown, this.#context.node)
       root.receipt.retain(1)
       this.#fail(each, root.receipt, scope, failure.code, failure.message)
       this.#end(root, null)
+      return false
     }
   }
 
@@ -216,21 +285,12 @@ class Rounds implements ReceiptOwner {
     if (failure !== null) root.failure ??= failure
     root.open -= 1
     if (root.open > 0) return
-    const left = (this.#roots.get(root.scope) ?? 1) - 1
-    if (left === 0) this.#roots.delete(root.scope)
-    else this.#roots.set(root.scope, left)
     if (root.failure === null) root.receipt.settle()
     else root.receipt.fail(root.failure)
-    this.#passMarks(root.scope)
   }
 
-  #passMarks(scope: Scope): void {
-    if (this.#roots.has(scope)) return
-    const waiting = this.#marks.get(scope)
-    this.#marks.delete(scope)
-    for (const { mark, receipt } of waiting ?? []) {
-      receipt.retain(2)
-      for (const port of [this.round, this.done, this.error]) port.next(batch(noMessages, receipt, scope, mark))
-    }
+  #passMark(passing: Batch): void {
+    passing.receipt.retain(2)
+    for (const port of [this.round, this.done, this.error]) port.next(passing)
   }
 }

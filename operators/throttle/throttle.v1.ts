@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { define } from '../../core/define.ts'
 import { batch } from '../../core/flow/batch.ts'
+import { stopped } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { Receipt } from '../../core/flow/receipt.ts'
 import { stateful } from '../../core/flow/stateful.ts'
@@ -74,13 +75,7 @@ export const throttleV1 = define({
           flush: () => undefined,
           close() {
             cancel?.()
-            for (const each of waiting.splice(0))
-              each.receipt.fail({
-                code: 'execution.stopped',
-                message: 'the execution was stopped',
-                node: context.node,
-                retriable: true,
-              })
+            for (const each of waiting.splice(0)) each.receipt.fail(stopped(context.node))
           },
         }
       })
