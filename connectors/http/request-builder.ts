@@ -5,7 +5,7 @@ import type { Message } from '../../core/flow/message.ts'
 import type { Scope } from '../../core/flow/scope.ts'
 import { addFields, encodeBody } from './bodies.ts'
 import type { HttpRequest } from './exchange.ts'
-import type { httpRequestConfig } from './http-request.v1.ts'
+import type { httpRequestConfig } from './http-request-config.ts'
 import { place } from './place.ts'
 
 type Config = z.infer<typeof httpRequestConfig>

@@ -47,7 +47,7 @@ it('says what to do when the program cannot be started', async () => {
 })
 
 it('quotes what ffmpeg said last without paths', () => {
-  expect(lastLine('first\n[mov @ 0x55] /home/someone/secret/film.mp4: Invalid data found\n')).toBe('Invalid data found')
+  expect(lastLine('first\n[mov @ 0x55] /srv/someone/secret/film.mp4: Invalid data found\n')).toBe('Invalid data found')
   expect(lastLine('  \n')).toBe('it gave no reason')
 })
 
