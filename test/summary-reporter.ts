@@ -1,10 +1,11 @@
-import type { Reporter, TestModule } from 'vitest/node'
+import type { Reporter, SerializedError, TestModule } from 'vitest/node'
 
 /** Ends the output with one plain line that any reader of logs understands: `12 passed, 0 failed, 1 skipped`. */
 export default class SummaryReporter implements Reporter {
-  onTestRunEnd(modules: readonly TestModule[]): void {
+  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     let passed = 0
-    let failed = 0
+    // What broke outside of a test counts as a failure too: it may have hidden one.
+    let failed = unhandled.length
     let skipped = 0
     for (const module of modules) {
       if (module.errors().length > 0) failed += 1
