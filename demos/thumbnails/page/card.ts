@@ -93,13 +93,13 @@ export class Card {
     const run = this.#run
     this.#drawState(stateOf(run))
     this.#drawProgress()
-    const { durationMs, thumbnails } = run.video ?? { durationMs: null, thumbnails: null }
-    if (run.video !== null) this.#strip.setSpan(durationMs, thumbnails)
+    this.#drawSpan()
     for (; this.#shown < run.thumbs.length; this.#shown++) {
       const thumb = run.thumbs[this.#shown]
       if (thumb !== undefined) this.#strip.add(thumb)
     }
-    if (durationMs === null || thumbnails === null) this.#strip.setSpan(durationMs, thumbnails)
+    // Where the length is not known beforehand, what came now may have gone beyond it.
+    this.#drawSpan()
     this.#drawPicture()
     for (const [label, text] of figuresOf(run)) {
       const value = this.#figures.get(label)
@@ -125,6 +125,11 @@ export class Card {
     if (this.#stateName === state.name + state.text) return
     this.#stateName = state.name + state.text
     this.#state.replaceChildren(icon(state.icon), state.text)
+  }
+
+  #drawSpan(): void {
+    const { video } = this.#run
+    if (video !== null) this.#strip.setSpan(video.durationMs, video.thumbnails)
   }
 
   #drawProgress(): void {

@@ -14,7 +14,7 @@ export function figuresOf(run: VideoRun): ReadonlyMap<string, string> {
     ['Thumbnails', count(run.thumbs.length)],
     ['Rate', rate(run.perSecond)],
     ['Length', span(video?.durationMs ?? null)],
-    ['Picture', video === null ? none : `${video.width}\u202f×\u202f${video.height}\u202fpx`],
+    ['Picture', video === null ? none : `${video.width}×${video.height}\u202fpx`],
     ['Format', video === null ? none : `${video.container}, ${codecName(video.codec)}`],
     ['Size', record.bytes === null ? 'drawn here' : bytes(record.bytes)],
     ['Decoder', video?.decoder ?? none],

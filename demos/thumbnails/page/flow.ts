@@ -13,7 +13,7 @@ interface Wire {
 interface Box {
   readonly group: SVGGElement
   readonly rate: SVGTextElement
-  readonly total: SVGTextElement
+  readonly title: SVGTitleElement
 }
 
 /** Rates are those of so long: short enough to be live, long enough to be read. */
@@ -57,7 +57,8 @@ export class FlowDrawing {
       const perSecond = rates.get(id)
       const busy = Math.max(perSecond?.in ?? 0, perSecond?.out ?? 0)
       setText(box.rate, rate(busy))
-      setText(box.total, messages(Math.max(counts?.in ?? 0, counts?.out ?? 0)))
+      const passed = Math.max(counts?.in ?? 0, counts?.out ?? 0)
+      setText(box.title, `${count(passed)} messages, ${count(counts?.errors ?? 0)} errors`)
       box.group.classList.toggle('busy', busy > 0)
       box.group.classList.toggle('failing', (perSecond?.errors ?? 0) > 0)
     }
@@ -142,25 +143,24 @@ interface Shape {
   readonly box: { readonly width: number; readonly height: number }
 }
 
-const wideShape: Shape = { down: false, cell: { width: 166, height: 68 }, box: { width: 128, height: 54 } }
+const wideShape: Shape = { down: false, cell: { width: 144, height: 62 }, box: { width: 112, height: 50 } }
 const narrowShape: Shape = { down: true, cell: { width: 90, height: 80 }, box: { width: 84, height: 50 } }
 
-function drawBox(svg: SVGSVGElement, node: GraphNode, at: Point, { box, down }: Shape): Box {
+function drawBox(svg: SVGSVGElement, node: GraphNode, at: Point, { box }: Shape): Box {
   const { width, height } = box
-  const shown = drawing('text', { x: width - 10, y: height - 12, class: 'node-rate', 'text-anchor': 'end' }, rate(0))
-  const total = drawing('text', { x: 11, y: height - 12, class: 'node-total' }, messages(0))
+  const shown = drawing('text', { x: width - 10, y: height - 11, class: 'node-rate', 'text-anchor': 'end' }, rate(0))
+  const title = drawing('title')
   const group = drawing(
     'g',
     { class: `node node-${node.id}`, transform: `translate(${at.x} ${at.y})` },
+    title,
     drawing('rect', { width, height, rx: 8, class: 'node-box' }),
     drawing('rect', { x: 0, y: 12, width: 3, height: height - 24, rx: 1.5, class: 'node-mark' }),
-    drawing('text', { x: 11, y: 21, class: 'node-label' }, node.label),
-    total,
+    drawing('text', { x: 11, y: 20, class: 'node-label' }, node.label),
     shown,
   )
-  if (down) total.setAttribute('visibility', 'hidden')
   svg.append(group)
-  return { group, rate: shown, total }
+  return { group, rate: shown, title }
 }
 
 /** From the middle of one side to the middle of the other, straight through the columns between, in soft curves. */
@@ -203,10 +203,6 @@ function ratesBetween(first: Beat, last: Beat): ReadonlyMap<string, NodeCounts> 
       ]
     }),
   )
-}
-
-function messages(n: number): string {
-  return `${count(n)}\u202fmsg`
 }
 
 function total(beat: Beat): number {

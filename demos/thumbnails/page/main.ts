@@ -34,7 +34,9 @@ function showStart(): void {
     input.value = ''
   })
   sample.addEventListener('click', () => begin(null))
-  acceptDrops(byId('drop', HTMLElement), (files) => {
+  const overlay = byId('drop', HTMLElement)
+  overlay.querySelector('p')?.prepend(icon('film'))
+  acceptDrops(overlay, (files) => {
     for (const file of files) begin(file)
   })
   const command = `curl -N -T video.mp4 ${location.origin}/thumbnails`
