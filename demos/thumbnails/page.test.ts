@@ -187,6 +187,7 @@ describe('the thumbnails page', () => {
       expect(await atLeast('long.mp4', 20)).toMatchObject({ state: 'live' })
       expect(proxy.cut()).toBeGreaterThan(0)
       await page.locator('.link[data-state=reconnecting]').waitFor()
+      expect(await page.locator('#load').textContent()).toBe('not connected')
       await page.locator('.link[data-state=live]').waitFor()
       await inState('long.mp4', 'done').waitFor({ timeout: 60_000 })
       expect(await indexesOf('long.mp4')).toStrictEqual(upTo(600))

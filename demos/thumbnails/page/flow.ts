@@ -48,6 +48,16 @@ export class FlowDrawing {
     this.#show()
   }
 
+  /** The server is out of reach: what flows now is not known. */
+  rest(): void {
+    this.#beats.length = 0
+    for (const box of this.#boxes.values()) {
+      setText(box.rate, rate(null))
+      box.group.classList.remove('busy', 'failing')
+    }
+    for (const wire of this.#wires) this.#flow(wire, 0)
+  }
+
   #show(): void {
     const newest = this.#beats.at(-1)
     if (newest === undefined) return

@@ -74,6 +74,11 @@ async function showWorkflow(): Promise<void> {
     readGraph(await client.api('GET', '/api/workflows/thumbnails')),
   )
   const load = byId('load', HTMLElement)
+  client.onState((state) => {
+    if (state === 'live') return
+    flow.rest()
+    setText(load, 'not connected')
+  })
   await client.topic('workflows/thumbnails/metrics').listen(
     ({ value }) => {
       const beat = readBeat(value)
