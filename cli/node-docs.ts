@@ -1,3 +1,4 @@
+import { stringify } from 'yaml'
 import { z } from 'zod'
 import type { AnyDefinition, NodeType } from '../core/define.ts'
 
@@ -13,8 +14,24 @@ export interface FieldDocs {
 
 /** Fields of a definition's config, nested ones with dotted names. */
 export function fieldsOf(definition: AnyDefinition): readonly FieldDocs[] {
-  const schema = z.toJSONSchema(definition.config, { io: 'input', unrepresentable: 'any' })
+  return fieldsOfSchema(z.toJSONSchema(definition.config, { io: 'input', unrepresentable: 'any' }))
+}
+
+/** Fields of an object's JSON schema, nested ones with dotted names. */
+export function fieldsOfSchema(schema: Schema): readonly FieldDocs[] {
   return walk(schema, '')
+}
+
+/** Fields as a Markdown table, with its head. */
+export function fieldTable(fields: readonly FieldDocs[]): string {
+  return [
+    '| field | type | default | limits | meaning |',
+    '|---|---|---|---|---|',
+    ...fields.map(
+      (field) =>
+        `| \`${field.name}\` | ${field.type} | ${field.required ? '**required**' : (field.fallback ?? '')} | ${field.limits} | ${field.text} |`,
+    ),
+  ].join('\n')
 }
 
 /** The docs of a node type at its latest version, as Markdown: written from what the definition says, by nobody's hand. */
@@ -30,24 +47,20 @@ export function nodeMarkdown(type: NodeType): string {
     '',
     `*Kind* ${kindOf(definition)} · *in* ${portsOf(definition.inputs)} · *out* ${outputsOf(definition)}`,
     '',
-    ...(fields.length === 0
-      ? ['It has no settings.']
-      : [
-          '| field | type | default | limits | meaning |',
-          '|---|---|---|---|---|',
-          ...fields.map(
-            (field) =>
-              `| \`${field.name}\` | ${field.type} | ${field.required ? '**required**' : (field.fallback ?? '')} | ${field.limits} | ${field.text} |`,
-          ),
-        ]),
+    fields.length === 0 ? 'It has no settings.' : fieldTable(fields),
     '',
     ...definition.examples.flatMap((example) => [
       `**${example.title}**`,
       '',
       '```yaml',
-      `type: ${definition.name}@${definition.version}`,
-      ...(example.into === undefined ? [] : [`into: ${example.into}`]),
-      `config: ${JSON.stringify(example.config)}`,
+      stringify(
+        {
+          type: `${definition.name}@${definition.version}`,
+          ...(example.into === undefined ? {} : { into: example.into }),
+          ...(Object.keys(example.config).length === 0 ? {} : { config: example.config }),
+        },
+        { lineWidth: 0 },
+      ).trimEnd(),
       ...(example.input.length === 0 ? [] : [`# in:  ${example.input.map((each) => JSON.stringify(each)).join(', ')}`]),
       ...(example.output === null
         ? []
@@ -80,7 +93,7 @@ function outputsOf(definition: AnyDefinition): string {
   return [...named, ...(trigger ? [] : ['`error`'])].join(', ')
 }
 
-type Schema = z.core.JSONSchema.BaseSchema
+export type Schema = z.core.JSONSchema.BaseSchema
 
 function walk(schema: Schema, prefix: string): readonly FieldDocs[] {
   const required = new Set(schema.required ?? [])
@@ -92,8 +105,7 @@ function walk(schema: Schema, prefix: string): readonly FieldDocs[] {
       name: path,
       type: typeOf(each),
       required: required.has(name) && each.default === undefined,
-      fallback:
-        each.default === undefined || isExpressionDefault(each.default) ? null : `\`${JSON.stringify(each.default)}\``,
+      fallback: fallbackOf(each.default),
       limits: limitsOf(inner),
       text: (each.description ?? '').replaceAll('|', '\\|'),
     }
@@ -107,12 +119,16 @@ function walk(schema: Schema, prefix: string): readonly FieldDocs[] {
   })
 }
 
-function isSchema(value: unknown): value is Schema {
+/** Whether a value may be read as a JSON schema. */
+export function isSchema(value: unknown): value is Schema {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function isExpressionDefault(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && '$expression' in value
+/** A default as text; that of an expression's field is its constant, and null there means the whole value. */
+function fallbackOf(value: unknown): string | null {
+  if (value === undefined) return null
+  if (typeof value !== 'object' || value === null || !('$expression' in value)) return `\`${JSON.stringify(value)}\``
+  return 'constant' in value && value.constant !== null ? `\`${JSON.stringify(value.constant)}\`` : null
 }
 
 /** What an expression's value must be, where the field takes one; else the field's own schema. */
@@ -131,6 +147,7 @@ function typeOf(schema: Schema): string {
 
 function plainType(schema: Schema): string {
   if (schema.enum !== undefined) return schema.enum.map((each) => `\`${String(each)}\``).join(', ')
+  if (schema.anyOf?.some((each) => isSchema(each) && each.type === 'array')) return 'any JSON'
   if (schema.anyOf !== undefined)
     return [...new Set(schema.anyOf.map((each) => (isSchema(each) ? plainType(each) : 'any')))].slice(0, 4).join(' or ')
   if (schema.$ref !== undefined) return 'any JSON'
