@@ -18,7 +18,12 @@ if (Number(process.versions.node.split('.')[0]) >= needed) {
     process.exitCode = 1
   } else {
     const child = spawn(found, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' })
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+    // A terminal sends Ctrl-C to both by itself; twice would mean "at once" to the program.
+    const terminal = process.stdin.isTTY === true || process.stderr.isTTY === true
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+      process.on(signal, () => {
+        if (signal !== 'SIGINT' || !terminal) child.kill(signal)
+      })
     child.on('exit', (code, signal) => {
       process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 1)
     })
