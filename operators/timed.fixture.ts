@@ -34,12 +34,16 @@ export async function timedRun(
     readonly edges?: readonly string[]
     readonly endMs?: number
     readonly killMs?: number
+    /** Kills the run from within: as soon as a `log` node writes. */
+    readonly killOnLog?: boolean
     readonly host?: Partial<Host>
   } = {},
 ): Promise<TimedRun> {
   const out: Record<string, string[]> = {}
   const closed: string[] = []
-  const host = testHost(options.host)
+  let kill = (): void => undefined
+  const killing: Partial<Host> = options.killOnLog === true ? { log: { write: () => kill() } } : {}
+  const host = testHost({ ...options.host, ...killing })
   const begin = host.clock.now()
   const time = (): number => host.clock.now() - begin
 
@@ -117,11 +121,12 @@ export async function timedRun(
   try {
     const pipeline = compile(planned.value, types, host)
     const execution = pipeline.start('source')
+    kill = () => void execution.kill('enough')
     let outcome = ''
     void execution.done.then((done) => {
       outcome = done.state
     })
-    if (options.killMs !== undefined) host.clock.after(options.killMs, () => void execution.kill('enough'))
+    if (options.killMs !== undefined) host.clock.after(options.killMs, kill)
     await host.clock.runUntil(() => outcome !== '')
     void pipeline.release(0)
     await host.clock.runUntil(() => false)

@@ -54,6 +54,7 @@ export function inlineCalls(
     prefix: string,
     stands: ReadonlyMap<string, AnyDefinition>,
     names: readonly string[],
+    handlers: readonly ResolvedEdge[],
   ): void => {
     nodeCount += Object.keys(current.nodes).length
     parts.push({ prefix, document: current, stands })
@@ -72,8 +73,8 @@ export function inlineCalls(
       if (child === null) continue
       const trigger = triggerOf(child.document, catalogue, child.name, place, problems)
       if (trigger === null) continue
-      connect(prefix + id, child.document, trigger, own, catalogue)
-      add(child.document, `${prefix}${id}/`, new Map([[trigger, passage]]), [...names, child.name])
+      const outer = connect(prefix + id, child.document, trigger, own, catalogue, handlers)
+      add(child.document, `${prefix}${id}/`, new Map([[trigger, passage]]), [...names, child.name], outer)
     }
     edges.push(...own)
   }
@@ -112,7 +113,7 @@ export function inlineCalls(
     return child === null ? null : { name, document: child }
   }
 
-  add(document, '', new Map(), [document.name])
+  add(document, '', new Map(), [document.name], [])
   return { parts, edges }
 }
 
@@ -139,8 +140,20 @@ function triggerOf(
   return null
 }
 
-function connect(call: string, child: Document, trigger: string, own: ResolvedEdge[], catalogue: Catalogue): void {
-  const handlers = own.filter((edge) => edge.from === call && edge.fromPort === 'error')
+/**
+ * Leads the call's edges into the sub-workflow and out of it. Answers where errors go that the sub-workflow does not handle:
+ * where the call's own error port leads, else where the errors of the workflow around it go.
+ */
+function connect(
+  call: string,
+  child: Document,
+  trigger: string,
+  own: ResolvedEdge[],
+  catalogue: Catalogue,
+  outer: readonly ResolvedEdge[],
+): readonly ResolvedEdge[] {
+  const wired = own.filter((edge) => edge.from === call && edge.fromPort === 'error')
+  const handlers = wired.length > 0 ? wired : outer
   for (let i = 0; i < own.length; i++) {
     const edge = own[i]
     if (edge?.to === call) own[i] = { ...edge, to: `${call}/${trigger}` }
@@ -155,4 +168,5 @@ function connect(call: string, child: Document, trigger: string, own: ResolvedEd
     if (id !== trigger && !leaving.some((edge) => edge.fromPort === 'error'))
       for (const handler of handlers) own.push({ ...handler, from: `${call}/${id}` })
   }
+  return handlers
 }

@@ -55,6 +55,15 @@ describe('collecting', () => {
     expect(writes).toEqual(['0: 1 2 3 4', '100: 5'])
   })
 
+  test('a full write takes the waiting with it: who comes next waits anew', async () => {
+    const { feed, writes } = bench({ waitMsMax: 100 })
+    feed.give([1])
+    feed.clock.after(50, () => feed.give([2, 3, 4]))
+    feed.clock.after(60, () => feed.give([5]))
+    await feed.run()
+    expect(writes).toEqual(['50: 1 2 3 4', '160: 5'])
+  })
+
   test('a mark flushes: it passes by the error port when all before it is written', async () => {
     const { feed, writes, error } = bench({ waitMsMax: 10_000 }, { kind: 'route' }, async (_messages, signal) => {
       await feed.sleep(30, signal)

@@ -61,6 +61,17 @@ test('a kill drops open lists: nothing is given, nothing is committed, no timer 
   expect(run.out.out).toEqual([])
 })
 
+test('what arrives for an execution that was just killed is not kept', async () => {
+  const run = await timedRun({ type: 'log@1', config: { text: 'now' } }, [[0, 1, 2]], {
+    ports: [],
+    nodes: { all: aggregate({ count: 2 }), read: { type: 'timed.reader@1', config: { as: 'lists' } } },
+    edges: ['subject -> all', 'all -> read'],
+    endMs: 500,
+    killOnLog: true,
+  })
+  expect(run).toMatchObject({ outcome: 'stopped', faults: [], out: { lists: [] } })
+})
+
 test('behind a loop it is given its end, also where the loop waits for nothing but what it holds', async () => {
   const run = await timedRun({ type: 'loop@1', config: { while: '{{ $json.n < 2 }}' } }, [[0, { n: 0 }, { n: 5 }]], {
     ports: [],

@@ -57,12 +57,23 @@ export const loopV1 = define({
   },
 })
 
-/** A batch that entered: held until everything that became of it inside the loop has ended. */
-interface Root {
+/** A batch that entered: held until everything that became of its messages has ended. */
+interface Entered {
   readonly receipt: Receipt
   readonly scope: Scope
   open: number
   failure: Failure | null
+}
+
+/** A message that entered, with what it became. */
+interface Root {
+  readonly entered: Entered
+  /** Messages that have not ended, those outside the loop included. */
+  open: number
+  /** Of them, those inside. */
+  inside: number
+  /** It became too many: none of them goes round again. */
+  over: boolean
 }
 
 /**
@@ -74,9 +85,9 @@ class Inside implements ReceiptOwner {
   count = 0
   readonly waiting: Batch[] = []
   readonly #left: () => void
-  readonly #rounds: ReceiptOwner
+  readonly #rounds: Rounds
 
-  constructor(left: () => void, rounds: ReceiptOwner) {
+  constructor(left: () => void, rounds: Rounds) {
     this.#left = left
     this.#rounds = rounds
   }
@@ -92,7 +103,7 @@ class Inside implements ReceiptOwner {
   grown(): void {}
 
   closed(ticket: number, failure: Failure | null): void {
-    this.#rounds.closed(ticket, failure)
+    this.#rounds.roundClosed(ticket, failure)
   }
 }
 
@@ -146,9 +157,10 @@ class Rounds implements ReceiptOwner {
   #admit({ messages, receipt, scope, mark }: Batch): void {
     if (messages.length > 0) {
       if (mark !== null) receipt.retain(1)
-      const root: Root = { receipt, scope, open: messages.length, failure: null }
+      const entered: Entered = { receipt, scope, open: messages.length, failure: null }
       this.#inside(scope).count += messages.length
-      for (const each of messages) this.#queue.push({ message: each, root, rounds: 0 })
+      for (const each of messages)
+        this.#queue.push({ message: each, root: { entered, open: 1, inside: 1, over: false }, rounds: 0 })
       this.#plan()
     } else if (mark === null) receipt.settle()
     if (mark === null) return
@@ -184,6 +196,7 @@ class Rounds implements ReceiptOwner {
       const lap = each.meta?.[this.#field]
       if (lap instanceof Lap) {
         lap.root.open += 1
+        lap.root.inside += 1
         this.#inside(scope).count += 1
         this.#queue.push({ message: each, root: lap.root, rounds: lap.rounds + 1 })
       } else {
@@ -203,12 +216,18 @@ class Rounds implements ReceiptOwner {
   }
 
   gateOf(ticket: number): CreditGate | null {
-    return this.#children.get(ticket)?.receipt.gate ?? null
+    return this.#children.get(ticket)?.entered.receipt.gate ?? null
   }
 
   credited(): void {}
 
   grown(): void {}
+
+  roundClosed(ticket: number, failure: Failure | null): void {
+    const root = this.#children.get(ticket)
+    if (root !== undefined) root.inside -= 1
+    this.closed(ticket, failure)
+  }
 
   closed(ticket: number, failure: Failure | null): void {
     const root = this.#children.get(ticket)
@@ -229,29 +248,32 @@ class Rounds implements ReceiptOwner {
   }
 
   #step(each: Message, root: Root, rounds: number): void {
-    const { scope } = root
+    const { scope } = root.entered
     const inside = this.#inside(scope)
-    if (!this.#goesRound(each, root, rounds, inside)) this.#left(scope, inside)
+    if (this.#goesRound(each, root, rounds, inside)) return
+    root.inside -= 1
+    this.#left(scope, inside)
   }
 
   /** Sends a message on its way; answers whether that is another round. */
   #goesRound(each: Message, root: Root, rounds: number, inside: Inside): boolean {
-    const { scope } = root
+    const { scope, receipt } = root.entered
     try {
       if (scope.signal.aborted) {
         this.#end(root, stopped(this.#context.node))
         return false
       }
       const again = this.#holds(each, scope)
-      if (again && (rounds >= this.#roundsMax || root.open > this.#messagesMax)) {
+      root.over ||= root.inside > this.#messagesMax
+      if (again && (rounds >= this.#roundsMax || root.over)) {
         const over =
           rounds >= this.#roundsMax
             ? `took ${rounds} rounds, the limit is ${this.#roundsMax}`
             : `became more than ${this.#messagesMax} messages`
-        root.receipt.retain(1)
+        receipt.retain(1)
         this.#fail(
           each,
-          root.receipt,
+          receipt,
           scope,
           rounds >= this.#roundsMax ? 'loop.rounds' : 'loop.messages',
           `the message ${over}`,
@@ -263,14 +285,14 @@ class Rounds implements ReceiptOwner {
       this.#children.set(ticket, root)
       if (again) {
         const meta = { ...each.meta, [this.#field]: new Lap(root, rounds) }
-        const receipt = openReceipt(inside, ticket, one)
-        this.round.next(batch([message(each.value, each.key, each.time, meta)], receipt, scope))
+        const lap = message(each.value, each.key, each.time, meta)
+        this.round.next(batch([lap], openReceipt(inside, ticket, one), scope))
       } else this.done.next(batch([each], openReceipt(this, ticket, one), scope))
       return again
     } catch (thrown) {
       const failure = failureOf(thrown, this.#context.node)
-      root.receipt.retain(1)
-      this.#fail(each, root.receipt, scope, failure.code, failure.message)
+      receipt.retain(1)
+      this.#fail(each, receipt, scope, failure.code, failure.message)
       this.#end(root, null)
       return false
     }
@@ -282,11 +304,14 @@ class Rounds implements ReceiptOwner {
   }
 
   #end(root: Root, failure: Failure | null): void {
-    if (failure !== null) root.failure ??= failure
+    const { entered } = root
+    if (failure !== null) entered.failure ??= failure
     root.open -= 1
     if (root.open > 0) return
-    if (root.failure === null) root.receipt.settle()
-    else root.receipt.fail(root.failure)
+    entered.open -= 1
+    if (entered.open > 0) return
+    if (entered.failure === null) entered.receipt.settle()
+    else entered.receipt.fail(entered.failure)
   }
 
   #passMark(passing: Batch): void {
