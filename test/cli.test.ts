@@ -130,6 +130,44 @@ edges: [front -> who, back -> who]
     expect(performance.now() - asked).toBeLessThan(10_000)
   })
 
+  test('lets what is under way arrive before it ends', async () => {
+    const document = write(
+      'slow.yaml',
+      `millrace: 1
+name: slow
+nodes:
+  many: { type: generate@1, config: { perSecond: 500, batch: 1 } }
+  later: { type: delay@1, config: { delayMs: 100 } }
+edges: [many -> later]
+`,
+    )
+    const running = startCli(['run', document], { cwd })
+    await running.said(/"n":0/)
+    running.child.kill('SIGTERM')
+    const { code, out, err } = await running.done
+    expect(code).toBe(130)
+    const report = reportOf(err)
+    expect(report).toMatchObject({ state: 'stopped', unsettled: 0, out: report.in })
+    expect(out.trimEnd().split('\n')).toHaveLength(Number(report.in))
+  })
+
+  test('counts nothing where telemetry is off', async () => {
+    const document = write(
+      'uncounted.yaml',
+      `millrace: 1
+name: uncounted
+settings: { telemetry: off }
+nodes:
+  many: { type: generate@1, config: { count: 3, value: 1 } }
+  all: { type: merge@1 }
+edges: [many -> all]
+`,
+    )
+    const { code, out, err } = await cli(['run', document], { cwd })
+    expect({ code, out }).toEqual({ code: 0, out: '1\n1\n1\n' })
+    expect(Object.keys(reportOf(err))).toEqual(['state', 'deadLetters', 'unsettled', 'failure', 'elapsedMs'])
+  })
+
   test('stops at Ctrl-C while it waits for a line of standard input', async () => {
     const running = startCli(['run', hello, '--set', 'word=x', '--input', '-'], { cwd })
     running.child.stdin.write(Array.from({ length: 500 }, () => '{"name":1}\n').join(''))

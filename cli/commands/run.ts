@@ -1,6 +1,6 @@
 import { NodeError } from '../../core/flow/failure.ts'
 import { message } from '../../core/flow/message.ts'
-import type { Outcome, Pipeline } from '../../core/pipeline.ts'
+import type { Execution, Outcome, Pipeline } from '../../core/pipeline.ts'
 import { createLog } from '../../server/log.ts'
 import { releaseYoungGeneration } from '../boot-memory.ts'
 import { entryOf, inputOf } from '../input.ts'
@@ -60,7 +60,13 @@ export async function run(file: string, options: RunOptions): Promise<void> {
 
 /** Opens all triggers and waits for the long-lived execution, or drains it when it is time to stop. */
 async function untilDone(pipeline: Pipeline, stopping: AbortSignal): Promise<Outcome> {
-  const execution = await pipeline.open()
+  // In a thread of its own a short execution may be over before the answer of `open` has arrived.
+  let started: Execution | null = null
+  const watching = pipeline.started$.subscribe((each) => {
+    started ??= each
+  })
+  const execution = (await pipeline.open()) ?? started
+  watching.unsubscribe()
   if (execution === null) throw new NodeError('run.nothing-to-do', 'the document has no trigger that gives messages')
   return doneOrStopped(execution, stopping)
 }
