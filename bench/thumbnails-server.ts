@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { request } from 'node:http'
 import { startDemo } from '../demos/thumbnails/server.ts'
-import type { ThumbnailRun } from './thumbnails.ts'
+import type { ThumbnailRun } from './thumbnail-run.ts'
 
 /** A demo that is measured, and how to end it. */
 export interface MeasuredDemo {
