@@ -46,7 +46,7 @@ test.each([
       if (language === 'yaml' && file !== undefined) await writeFile(join(folder, file), code)
       else if (language === 'text') expect(all).toContain(code)
       else if (language === 'sh') {
-        const { stdout, stderr } = await run('bash', ['-e', '-o', 'pipefail', '-c', code], {
+        const { stdout, stderr } = await run('bash', ['-e', '-o', 'pipefail', '-c', `${endsItsJobs}\n${code}`], {
           cwd: folder,
           env: { ...process.env, NO_COLOR: '1', PORT: port, PATH: `${join(folder, '.bin')}:${process.env.PATH}` },
           timeout: 30_000,
@@ -60,6 +60,9 @@ test.each([
     await rm(folder, { recursive: true, force: true })
   }
 })
+
+/** A block that fails half way leaves no server behind. */
+const endsItsJobs = `trap 'kill $(jobs -p) 2> /dev/null || :' EXIT`
 
 /** `npx millrace` and `npm install` as in a clone that is installed already, on the Node that runs this test. */
 async function makeTools(folder: string): Promise<void> {
