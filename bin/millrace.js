@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Runs on any Node that can parse it: finds a Node ≥ 24 where the one at hand is older. The program itself is TypeScript.
+// Runs on any Node that can parse it: finds a Node ≥ 24 where the one at hand is older.
+// The program itself is TypeScript in a clone, and JavaScript in a built package.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import module from 'node:module'
@@ -8,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const needed = 24
 if (Number(process.versions.node.split('.')[0]) >= needed) {
   module.enableCompileCache?.()
-  await import('../cli/main.ts')
+  await import(existsSync(new URL('../cli/main.ts', import.meta.url)) ? '../cli/main.ts' : '../cli/main.js')
 } else {
   const found = newerNode()
   if (found === null) {

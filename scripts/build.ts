@@ -24,7 +24,9 @@ export async function buildPackages(folder: string): Promise<{ readonly millrace
   await Promise.all([compile(millrace), bundleSdk(join(sdk, 'index.js'))])
   await writePackage(millrace, millracePackage(own))
   await Promise.all(
-    ['bin', 'docs', 'README.md', 'LICENSE'].map((each) => cp(join(root, each), join(millrace, each), { recursive: true })),
+    ['bin', 'docs', 'README.md', 'LICENSE'].map((each) =>
+      cp(join(root, each), join(millrace, each), { recursive: true }),
+    ),
   )
   await copyAssets('demos', millrace)
   await copyDeclarations(join(millrace, 'sdk/index.d.ts'), millrace, join(sdk, 'types'))

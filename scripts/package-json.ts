@@ -24,7 +24,9 @@ export async function readPackage(file: string): Promise<PackageJson> {
 /** The repository's package.json exports its TypeScript sources, for whoever works in a clone; the built one their JavaScript. */
 export function millracePackage(own: PackageJson): PackageJson {
   const exports = Object.entries(own.exports).map(([name, target]) =>
-    typeof target === 'string' && target.endsWith('.ts') ? [name, builtOf(target.slice(0, -'.ts'.length))] : [name, target],
+    typeof target === 'string' && target.endsWith('.ts')
+      ? [name, builtOf(target.slice(0, -'.ts'.length))]
+      : [name, target],
   )
   return { ...own, exports: Object.fromEntries(exports) }
 }

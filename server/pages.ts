@@ -76,7 +76,7 @@ export function createPages(mounts: readonly PageMount[]): Pages {
       const name = decodePath(path)
       const mount = ordered.find((each) => name !== null && (name === each.path || name.startsWith(`${each.path}/`)))
       if (mount === undefined || name === null) return false
-      const file = await locate(mount.directory, name.slice(mount.path.length))
+      const file = await locateModule(mount.directory, name.slice(mount.path.length))
       if (file === null) return false
       if (request.method !== 'GET' && request.method !== 'HEAD')
         throw new HttpError(405, 'method.not-allowed', `A page does not take ${request.method}.`, 'Use GET.', {
@@ -106,6 +106,12 @@ interface Located {
   readonly path: string
   readonly size: number
   readonly mtimeMs: number
+}
+
+/** A page asks for the modules that it was written as; in a built package JavaScript stands in their place. */
+async function locateModule(directory: string, name: string): Promise<Located | null> {
+  const file = await locate(directory, name)
+  return file === null && name.endsWith('.ts') ? locate(directory, `${name.slice(0, -'.ts'.length)}.js`) : file
 }
 
 async function locate(directory: string, name: string): Promise<Located | null> {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compile } from '../../core/compile/compile.ts'
 import { parse } from '../../core/document/parse.ts'
@@ -31,7 +32,7 @@ export async function startDemo(options: { readonly port: number }): Promise<Run
     pages: [{ path: '/', directory: here('page') }, { path: '/design', directory: here('../design') }, ...sdkPages],
   })
   const pools = createPools({
-    tasks: ['./video/task.ts', './tasks.ts'].map((name) => new URL(name, import.meta.url)),
+    tasks: ['./video/task', './tasks'].map((name) => new URL(name + extname(import.meta.url), import.meta.url)),
     // The runners decode with what the page says they do.
     env: ['MILLRACE_DECODER'],
   })

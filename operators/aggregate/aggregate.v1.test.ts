@@ -15,6 +15,19 @@ test('a list is given when it is full, or so long after its first value; the res
   expect(run).toMatchObject({ outcome: 'done', faults: [] })
 })
 
+test('a full list takes its time with it: the next one waits anew', async () => {
+  const run = await timedRun(
+    aggregate({ count: 2, waitMs: 100 }),
+    [
+      [0, 1],
+      [10, 2],
+      [50, 3],
+    ],
+    { endMs: 500 },
+  )
+  expect(run.out.out).toEqual(['10: [1,2]', '150: [3]'])
+})
+
 test('each key has a list and a time of its own', async () => {
   const run = await timedRun(
     aggregate({ count: 9, waitMs: 100, by: '{{ $json.k }}' }),

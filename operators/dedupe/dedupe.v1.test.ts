@@ -10,6 +10,18 @@ test('a key is known for so long since it last passed, and passes again then', a
   expect(run.out.out).toEqual(['0: "a"', '100: "a"', '205: "a"'])
 })
 
+test('a key that passes again is the newest: another one is forgotten before it', async () => {
+  const given: [number, string][] = [
+    [0, 'a'],
+    [10, 'b'],
+    [100, 'a'],
+    [105, 'c'],
+    [109, 'a'],
+  ]
+  const run = await timedRun(dedupe({ windowMs: 100, keysMax: 2 }), given)
+  expect(run.out.out).toEqual(['0: "a"', '10: "b"', '100: "a"', '105: "c"'])
+})
+
 test('no more keys are known than may be: the ones that passed last', async () => {
   await fc.assert(
     fc.asyncProperty(

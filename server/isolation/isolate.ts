@@ -1,3 +1,4 @@
+import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { BehaviorSubject, Subject } from 'rxjs'
 import type { Plan } from '../../core/document/plan.ts'
@@ -26,6 +27,9 @@ export interface IsolationOptions {
    */
   readonly heapMbMax?: number
 }
+
+// A URL is no import: nothing rewrites it, so it takes the ending that this module has, TypeScript or built.
+const entry = new URL(`./thread-entry${extname(import.meta.url)}`, import.meta.url)
 
 /**
  * Runs a plan in a thread of its own: what blocks there blocks nobody else, and a kill is certain. It answers the same interface
@@ -245,7 +249,7 @@ class Thread {
       },
       watch,
     }
-    this.#worker = new Worker(new URL('./thread-entry.ts', import.meta.url), {
+    this.#worker = new Worker(entry, {
       workerData: order,
       resourceLimits: { maxOldGenerationSizeMb: options.heapMbMax ?? 512 },
       // The thread gets what it may know through its order; of the process's environment it sees nothing.
