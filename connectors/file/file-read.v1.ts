@@ -5,7 +5,6 @@ import { define, startExpression } from '../../core/define.ts'
 import { lineRecords } from '../../core/flow/line-records.ts'
 import type { RecordReader } from '../../core/flow/record-source.ts'
 import { openRecordSource } from '../../core/flow/record-source.ts'
-import { csvRecords } from './csv-records.ts'
 import { followFile } from './follow-file.ts'
 import { resolvePath } from './place.ts'
 import { openBytes } from './read-file.ts'
@@ -114,16 +113,22 @@ export const fileReadV1 = define({
         ? await followFile(path, { from: config.from, pollMs: config.pollMs, clock: context.host.clock })
         : await openBytes(path)
       const recordBytesMax = Math.min(config.recordBytesMax, context.gate.limit.bytes)
-      return openRecordSource(bytes, readerOf(config, basename(path), recordBytesMax, context), context)
+      return openRecordSource(bytes, await readerOf(config, basename(path), recordBytesMax, context), context)
     },
   },
 })
 
-function readerOf(config: Config, where: string, recordBytesMax: number, context: NodeContext): RecordReader {
+/** The CSV parser is loaded only by those who read CSV. */
+async function readerOf(
+  config: Config,
+  where: string,
+  recordBytesMax: number,
+  context: NodeContext,
+): Promise<RecordReader> {
   const options = { where, node: context.node, lineBytesMax: recordBytesMax }
   switch (config.format) {
     case 'csv':
-      return csvRecords({
+      return (await import('./csv-records.ts')).csvRecords({
         where,
         node: context.node,
         recordBytesMax,

@@ -3,6 +3,7 @@ import type { Batch } from '../flow/batch.ts'
 import { edge } from '../flow/edge.ts'
 import type { FailedValue, Failure } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
+import type { Scope } from '../flow/scope.ts'
 import { sink } from '../flow/sink.ts'
 import type { DeadLetter } from '../host.ts'
 import type { Engine } from '../run/engine.ts'
@@ -15,9 +16,9 @@ const limits = { messagesMax: 256, waitMsMax: 0, timeoutMs: 30_000, concurrency:
  */
 export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void {
   const writer = {
-    async write(messages: readonly Message[], signal: AbortSignal) {
+    async write(messages: readonly Message[], signal: AbortSignal, scopeOf: (index: number) => Scope) {
       await engine.host.deadLetter(
-        messages.map((each) => letterOf(each, engine)),
+        messages.map((each, index) => letterOf(each, scopeOf(index), engine)),
         signal,
       )
       return []
@@ -34,9 +35,16 @@ export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void
   edge(failed, (batch) => batch.receipt.settle())
 }
 
-function letterOf(each: Message, engine: Engine): DeadLetter {
+function letterOf(each: Message, scope: Scope, engine: Engine): DeadLetter {
   const { error, value } = isFailedValue(each.value) ? each.value : { error: unknownFailure, value: each.value }
-  return { workflow: engine.plan.workflow.id, execution: '', failure: error, value, key: each.key, time: each.time }
+  return {
+    workflow: engine.plan.workflow.id,
+    execution: scope.owner?.executionId(scope) ?? '',
+    failure: error,
+    value,
+    key: each.key,
+    time: each.time,
+  }
 }
 
 const unknownFailure: Failure = { code: 'node.error', message: 'the message failed', node: null, retriable: false }
