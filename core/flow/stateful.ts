@@ -108,9 +108,13 @@ class StatefulOperator {
       receipt.settle()
     } else if (mark?.kind === 'end') kept.state.flush()
     if (mark?.kind === 'end') kept.ended = true
+    if (mark === null) {
+      if (messages.length === 0) receipt.settle()
+      return
+    }
     const passing = batch(noMessages, receipt, scope, mark)
-    if (mark !== null && kept.state.idle?.() === false) kept.fenced.unshift(passing)
-    else if (mark !== null || messages.length === 0) this.#passMark(passing)
+    if (kept.state.idle?.() === false) kept.fenced.unshift(passing)
+    else this.#passMark(passing)
   }
 
   /** Lets go on what waits behind a mark, as far as marks may pass. */
