@@ -205,7 +205,11 @@ describe('a stream execution', () => {
     expect(execution.state).toBe('running')
     expect(each.written).toEqual([{ user: { active: true } }])
     expect(each.host.deadLetters).toMatchObject([
-      { value: { n: 1 }, execution: execution.id, failure: { node: 'a', message: expect.stringContaining('$json.user is undefined') } },
+      {
+        value: { n: 1 },
+        execution: execution.id,
+        failure: { node: 'a', message: expect.stringContaining('$json.user is undefined') },
+      },
     ])
     expect(each.source.closed).toEqual(['0'])
     await outcomeOf(each, execution.stop(10))
