@@ -24,12 +24,23 @@ Examples:
 Exit codes: 0 done, 1 a workflow or a test failed, 2 the command or a document is wrong, 130 interrupted`,
   )
 
+/** Each mention of an option takes one value, so that a document may stand after it. */
+const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+
 const worldOptions = (command: Command): Command =>
   command
-    .option('--set <NAME=VALUE...>', 'set a variable, read as $vars.NAME')
-    .option('--allow-env <NAME...>', 'let documents read an environment variable as $env.NAME')
-    .option('--allow-folder <path...>', 'let documents read and write files there, besides their own and this folder')
-    .option('--tasks <file...>', 'modules that define tasks for pool nodes')
+    .option('--set <NAME=VALUE>', 'set a variable, read as $vars.NAME; may be given often', collect)
+    .option(
+      '--allow-env <NAME>',
+      'let documents read an environment variable as $env.NAME; may be given often',
+      collect,
+    )
+    .option(
+      '--allow-folder <path>',
+      'let documents use files there, besides their own and this folder; may be given often',
+      collect,
+    )
+    .option('--tasks <file>', 'a module that defines tasks for pool nodes; may be given often', collect)
     .option('--dead-letter <file>', 'append messages that failed for good, as NDJSON')
     .option('--trace <file>', 'append spans of workflows with `telemetry: trace`, as NDJSON')
 

@@ -47,7 +47,7 @@ describe('run', () => {
 
   test('reads its input from a file', async () => {
     write('ada.json', '{"name":"Ada"}')
-    const { out } = await cli(['run', hello, '--set', 'word=Hi', '--input', '@ada.json'], { cwd })
+    const { out } = await cli(['run', '--set', 'more=1', '--set', 'word=Hi', hello, '--input', '@ada.json'], { cwd })
     expect(out).toBe('{"text":"Hi Ada"}\n')
   })
 
