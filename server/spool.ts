@@ -7,6 +7,7 @@ import type { UploadedFile } from '../core/host.ts'
 import type { BodyLimits } from './body.ts'
 import { eachChunk } from './body.ts'
 import { HttpError } from './http-error.ts'
+import { WriteBehind } from './write-behind.ts'
 
 /** Where uploads wait as files, in a folder of the server's own that nobody else can read. */
 export interface Spool {
@@ -49,6 +50,7 @@ class SpoolFolder implements Spool {
     const path = join(this.directory, randomBytes(12).toString('hex'))
     const file = await open(path, 'wx', 0o600)
     this.files += 1
+    const writing = new WriteBehind(file)
     let sizeBytes = 0
     let removed = false
     const remove = async (): Promise<void> => {
@@ -63,10 +65,12 @@ class SpoolFolder implements Spool {
         if (this.bytes + chunk.byteLength > this.#bytesMax) throw full(this.#bytesMax)
         sizeBytes += chunk.byteLength
         this.bytes += chunk.byteLength
-        await file.writeFile(chunk)
+        await writing.add(chunk)
       })
+      await writing.done()
       await file.close()
     } catch (thrown) {
+      await writing.done().catch(() => {})
       await file.close().catch(() => {})
       await remove()
       throw isNoSpace(thrown) ? full(this.#bytesMax) : thrown
