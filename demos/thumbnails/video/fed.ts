@@ -74,10 +74,18 @@ async function feed(
   stdin: Writable,
   notFed: Map<number, 'cut-off' | 'leaning'>,
 ): Promise<void> {
+  const readAt = async (place: number): Promise<Awaited<ReturnType<VideoSource['read']>>> => {
+    const frame = plan[place]
+    return frame === undefined ? null : source.read(frame.time)
+  }
   try {
     await write(stdin, streamHeader(source))
-    for (const [place, frame] of plan.entries()) {
-      const read = await source.read(frame.time)
+    let ahead = readAt(0)
+    for (const place of plan.keys()) {
+      const read = await ahead
+      // The next keyframe is read while ffmpeg takes this one.
+      ahead = readAt(place + 1)
+      ahead.catch(() => undefined)
       const packet = read === null ? null : detached(read, source)
       if (packet === null) {
         notFed.set(place, read === null ? 'cut-off' : 'leaning')
