@@ -125,9 +125,9 @@ function show(record: RunRecord, file: File | null): void {
       byId('choose', HTMLButtonElement).focus()
     },
   })
-  shown.unshift({ run, card, said: '' })
   cards.prepend(card.root)
   card.draw()
+  shown.unshift({ run, card, said: card.root.dataset.state ?? '' })
   void run.go()
 }
 
@@ -164,9 +164,8 @@ function drawSoon(): void {
 function announce(each: (typeof shown)[number]): void {
   const state = each.card.root.dataset.state ?? ''
   if (each.said === state) return
-  const first = each.said === ''
   each.said = state
-  if (!first) say(`${each.run.record.name}: ${each.card.stateText}. ${each.run.trouble?.message ?? ''}`)
+  say(`${each.run.record.name}: ${each.card.stateText}. ${each.run.trouble?.message ?? ''}`)
 }
 
 function say(text: string): void {
