@@ -33,6 +33,13 @@ export interface Definition<C> {
   readonly freshValues?: boolean
   /** Speaks to the outside: a document's own tests must say what it answers. */
   readonly outside?: boolean
+  /** A trigger whose messages come in partitions that several lanes can share among themselves. */
+  readonly partitioned?: boolean
+  /**
+   * Which system's transactions the node takes part in, for `delivery: exactly-once`: triggers and sinks of one workflow must name the same.
+   * Null where this config cannot.
+   */
+  readonly transactions?: (config: C) => string | null
   /** Keeps something between messages; two triggers of different lifetimes must not both reach it. */
   readonly stateful?: boolean
   /** The input port by which a cycle may come back; only a node that counts rounds has one. */
@@ -166,6 +173,8 @@ export interface NodeContext {
   result(original: Message, value: unknown): Message
   /** State per execution: `make` runs on a scope's first message; it is freed when the scope ends. */
   state<T>(make: (scope: Scope) => T): (scope: Scope) => T
+  /** What several nodes of one pipeline use together, such as a client or a registry of sockets: made by the first that asks for the key. */
+  shared<T>(key: string, make: () => T): T
   /** Runs when the pipeline is released. */
   onRelease(cleanup: () => void | Promise<void>): void
 }
@@ -195,14 +204,55 @@ export interface TriggerContext extends NodeContext {
   fail(failure: Failure): void
 }
 
+/** A message that failed for good, as its source knows it. */
+export interface SourceLetter {
+  readonly message: Message
+  readonly failure: Failure
+}
+
+/** Where `seek` goes. `offset` is the number of the next record to be read. */
+export type SeekTarget =
+  | { readonly kind: 'earliest' | 'latest' }
+  | { readonly kind: 'time'; readonly timeMs: number }
+  | { readonly kind: 'offset'; readonly offset: number }
+
+/** One partition of a source. Numbers are null where the source cannot know them. */
+export interface SourcePosition {
+  /** For example `orders/0`. */
+  readonly partition: string
+  /** The next record to be read. */
+  readonly next: number
+  /** All before it is done and noted at the outside. */
+  readonly committed: number | null
+  /** The end, as of the last look. */
+  readonly end: number | null
+  /** Records between the first that is not done and the end. */
+  readonly lag: number | null
+  readonly inFlight: number
+  /** How long the oldest batch in flight has been so, in milliseconds; 0 when none is. */
+  readonly oldestMs: number
+}
+
 /** An open trigger. */
 export interface Source {
-  /** A batch that this source emitted has closed. With a failure: send it again, or give it to the dead-letter. */
+  /**
+   * A batch that this source emitted has closed. A failure comes here only when the execution is over, or with `delivery: exactly-once`:
+   * then the source undoes its transaction and begins again where the last one ended.
+   */
   closed?(ticket: number, failure: Failure | null): void
   /** A mark has reached every sink, or its execution was cut. An epoch's mark has closed: all before it is in the sinks or in state. */
   marked?(mark: PassingMark, failure: Failure | null): void
-  /** The messages of a failed batch, made anew from the bytes that the source still holds; null when it holds them no more. */
+  /**
+   * The messages of a failed batch, made anew from the bytes that the source still holds; null when it holds them no more;
+   * empty when somebody else has taken them over and will send them.
+   */
   again?(ticket: number): readonly Message[] | null
+  /** Takes messages of its own that no error port took, and resolves when they are safe. Absent, or answering null: the host's dead-letter does. */
+  deadLetter?(letters: readonly SourceLetter[], signal: AbortSignal): Promise<void> | null
+  /** Goes on reading somewhere else; what is in flight is delivered. Answers where that is, one text per partition. */
+  seek?(to: SeekTarget): Promise<readonly SourcePosition[]>
+  /** Where it stands; asked about once a second. */
+  positions?(): readonly SourcePosition[]
   /** No more is emitted from now on; what was emitted drains. */
   pause(): void
   resume(): void

@@ -28,6 +28,7 @@ export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
         return scope.slots[slot] as ReturnType<typeof make>
       }
     },
+    shared: (key, make) => engine.shared(key, make),
     onRelease: (cleanup) => engine.onRelease(cleanup),
   }
 }
@@ -38,7 +39,13 @@ function readerOf<T>(expression: Expression<T>, engine: Engine): (message: Messa
   if (expression.ir === null) return () => expression.constant as T
   const read = compileExpression(expression.ir)
   return (message, scope) =>
-    read({ json: message.value, key: message.key, meta: message.meta, batch: engine.batchInput(scope) }) as T
+    read({
+      json: message.value,
+      key: message.key,
+      meta: message.meta,
+      at: message.at,
+      batch: engine.batchInput(scope),
+    }) as T
 }
 
 function startValue<T>(expression: Expression<T>, engine: Engine): T {

@@ -19,7 +19,7 @@ export function explainError(
 ): Failure {
   const failure = failureOf(thrown, node.id)
   if (!(thrown instanceof TypeError)) return failure
-  const input = { json: value, key: message.key, meta: message.meta, batch }
+  const input = { json: value, key: message.key, meta: message.meta, at: message.at, batch }
   for (const ir of expressionsOf(node.statements)) {
     const sentence = explainFailure(ir, input)
     if (sentence !== null) return { ...failure, message: sentence }

@@ -126,7 +126,13 @@ class Walk {
   #evaluate(ir: Ir): unknown {
     return evaluate(
       ir,
-      { json: this.#value, key: this.#original.key, meta: this.#original.meta, batch: this.#batch },
+      {
+        json: this.#value,
+        key: this.#original.key,
+        meta: this.#original.meta,
+        at: this.#original.at,
+        batch: this.#batch,
+      },
       this.#locals,
     )
   }

@@ -1,3 +1,4 @@
+import { metaOf } from '../flow/message.ts'
 import { nowAt, todayAt } from './dates.ts'
 import { budgetedFunctionOf, budgetedMethodOf, functionOf, methodOf } from './dispatch.ts'
 import { needsFuel } from './facts.ts'
@@ -138,7 +139,7 @@ export class Walk {
       case 'key':
         return key
       case 'meta':
-        return meta ?? runtime.noMeta
+        return metaOf(this.input)
       case 'request':
         return runtime.requestOf(meta)
       default:

@@ -87,6 +87,8 @@ export interface ExpressionInput {
   readonly json: unknown
   readonly key: unknown
   readonly meta: Readonly<Record<string, unknown>> | null
+  /** Where the message stands in what `meta` is of; see Message. */
+  readonly at?: number
   readonly batch: BatchInput
 }
 

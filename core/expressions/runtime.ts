@@ -156,9 +156,6 @@ export function describeValue(value: unknown): string {
   return words[typeof value] ?? `a ${typeof value}`
 }
 
-/** What `$meta` is for a message that has none. */
-export const noMeta: Readonly<Record<string, unknown>> = Object.freeze({})
-
 /** `$request`: the HTTP request that the message came with, or undefined. */
 export function requestOf(meta: Readonly<Record<string, unknown>> | null): unknown {
   return meta === null ? undefined : meta.request

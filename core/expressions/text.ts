@@ -1,3 +1,4 @@
+import { metaOf } from '../flow/message.ts'
 import { nowAt, todayAt } from './dates.ts'
 import { budgetedFunctionOf, budgetedMethodOf, functionOf, listReceiverOf, methodOf } from './dispatch.ts'
 import { needsFuel, sizeOf } from './facts.ts'
@@ -118,7 +119,7 @@ class Emitter {
       case 'key':
         return `${message}.key`
       case 'meta':
-        return `(${message}.meta ?? ${this.env(runtime.noMeta)})`
+        return `${this.env(metaOf)}(${message})`
       case 'request':
         return `${this.env(runtime.requestOf)}(${message}.meta)`
       case 'vars':

@@ -36,6 +36,7 @@ export class Engine {
   readonly #portTaps = new Map<string, ((messages: readonly Message[]) => void)[]>()
   readonly #tappers = new Map<number, (taps: readonly Tap[]) => void>()
   readonly #stageTaps = new Map<number, Tap[]>()
+  readonly #shared = new Map<string, unknown>()
   readonly #cleanups: (() => void | Promise<void>)[] = []
   readonly #closing = new Set<Promise<unknown>>()
   readonly #prefix: string
@@ -101,6 +102,12 @@ export class Engine {
   /** A free slot for a node's state in every scope. */
   stateSlot(): number {
     return this.#states++
+  }
+
+  shared<T>(key: string, make: () => T): T {
+    if (!this.#shared.has(key)) this.#shared.set(key, make())
+    // What stands under a key was made by the nodes that know the key, and has their type.
+    return this.#shared.get(key) as T
   }
 
   onRelease(cleanup: () => void | Promise<void>): void {

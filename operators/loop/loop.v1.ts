@@ -9,7 +9,7 @@ import { edge } from '../../core/flow/edge.ts'
 import type { Failure } from '../../core/flow/failure.ts'
 import { failureOf, stopped } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
-import { message, withValue } from '../../core/flow/message.ts'
+import { message, metaOf, withValue } from '../../core/flow/message.ts'
 import type { Receipt, ReceiptOwner } from '../../core/flow/receipt.ts'
 import { openReceipt } from '../../core/flow/receipt.ts'
 import type { Scope } from '../../core/flow/scope.ts'
@@ -284,7 +284,7 @@ class Rounds implements ReceiptOwner {
       const ticket = this.#tickets++
       this.#children.set(ticket, root)
       if (again) {
-        const meta = { ...each.meta, [this.#field]: new Lap(root, rounds) }
+        const meta = { ...metaOf(each), [this.#field]: new Lap(root, rounds) }
         const lap = message(each.value, each.key, each.time, meta)
         this.round.next(batch([lap], openReceipt(inside, ticket, one), scope))
       } else this.done.next(batch([each], openReceipt(this, ticket, one), scope))
