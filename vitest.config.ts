@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**', 'bench/peers/**'],
     pool: 'forks',
+    globalSetup: ['./test/services/shared.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: [

@@ -1,0 +1,183 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Certificates } from './certificates.ts'
+import { makeCertificates } from './certificates.ts'
+import { freePorts } from './free-ports.ts'
+import { kafkaJars } from './kafka-jars.ts'
+import { brokersKnownTo } from './kafka-probe.ts'
+import type { KafkaPorts } from './kafka-settings.ts'
+import { kafkaSettings, logSettings, users } from './kafka-settings.ts'
+import type { TiedProcess } from './tied-process.ts'
+import { spawnTied } from './tied-process.ts'
+
+export { noKafka } from './kafka-jars.ts'
+
+/** How a client reaches a Kafka; every broker speaks in all these ways at once. Each list is of `host:port`. */
+export interface KafkaAddress {
+  readonly brokers: readonly string[]
+  /** With one of `users`, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. */
+  readonly sasl: readonly string[]
+  readonly tls: readonly string[]
+  readonly saslTls: readonly string[]
+  /** Only with the client's certificate. */
+  readonly mutualTls: readonly string[]
+  readonly user: { readonly username: string; readonly password: string }
+  readonly certificates: Certificates
+}
+
+/** A real Kafka of our own. Brokers are numbered from 1. */
+export interface Kafka extends KafkaAddress {
+  /** Ends a broker at once, as a power cut would. */
+  kill(id: number): Promise<void>
+  /** Starts a broker that was killed, on its ports and with its data. */
+  restart(id: number): Promise<void>
+  /** Stops a broker in its tracks: its connections stay open and nothing answers. */
+  freeze(id: number): void
+  thaw(id: number): void
+  stop(): Promise<void>
+}
+
+export interface KafkaOptions {
+  /** Three make a cluster in which each topic with three replicas survives the death of one. */
+  readonly brokers?: 1 | 3
+  /** Lines for each broker's server.properties. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>>
+}
+
+/** Starts Kafka and resolves when all brokers answer. It ends with this process at the latest. */
+export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
+  const jars = await kafkaJars()
+  const count = options.brokers ?? 1
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-kafka-'))
+  try {
+    const certificates = await makeCertificates(folder)
+    await writeFile(join(folder, 'server-chain.pem'), certificates.server.key + certificates.server.cert)
+    await writeFile(join(folder, 'log4j2.properties'), logSettings)
+    const numbers = await freePorts(count * 6)
+    const ports = Array.from({ length: count }, (_, index) => portsOf(numbers.slice(index * 6)))
+    const brokers = ports.map((_, index) => new Broker(folder, jars, index + 1))
+    await Promise.all(
+      brokers.map((broker) => broker.format(kafkaSettings(folder, broker.id, ports, options.settings ?? {}))),
+    )
+    const at = (id: number): Broker => {
+      const broker = brokers[id - 1]
+      if (broker === undefined) throw new Error(`there is no broker ${id}, only 1 to ${count}`)
+      return broker
+    }
+    const untilAllKnow = async (): Promise<void> => {
+      const alive = brokers.filter((broker) => broker.alive)
+      await Promise.all(alive.map((broker) => broker.untilUp(ports[broker.id - 1]!.plain, alive.length)))
+    }
+    for (const broker of brokers) broker.start()
+    await untilAllKnow()
+    const addresses = (kind: keyof KafkaPorts): readonly string[] => ports.map((each) => `127.0.0.1:${each[kind]}`)
+    return {
+      brokers: addresses('plain'),
+      sasl: addresses('sasl'),
+      tls: addresses('tls'),
+      saslTls: addresses('saslTls'),
+      mutualTls: addresses('mutualTls'),
+      user: users[0]!,
+      certificates,
+      kill: (id) => at(id).end(),
+      restart: async (id) => {
+        await at(id).end()
+        at(id).start()
+        await untilAllKnow()
+      },
+      freeze: (id) => at(id).signal('SIGSTOP'),
+      thaw: (id) => at(id).signal('SIGCONT'),
+      stop: async () => {
+        await Promise.all(brokers.map((broker) => broker.end()))
+        await rm(folder, { recursive: true, force: true })
+      },
+    }
+  } catch (thrown) {
+    // What was started ends with this process; a start that fails fails the whole test run's Kafka anyway.
+    throw new Error(`Kafka did not start: ${thrown instanceof Error ? thrown.message : thrown}`, { cause: thrown })
+  }
+}
+
+function portsOf(numbers: readonly number[]): KafkaPorts {
+  const [plain, sasl, tls, saslTls, mutualTls, controller] = numbers
+  return {
+    plain: plain!,
+    sasl: sasl!,
+    tls: tls!,
+    saslTls: saslTls!,
+    mutualTls: mutualTls!,
+    controller: controller!,
+  }
+}
+
+/** A quick start and little memory matter more here than the last bit of speed. */
+const jvm = ['-Xmx384m', '-Xss512k', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto']
+
+class Broker {
+  readonly id: number
+  readonly #folder: string
+  readonly #jars: string
+  #process: TiedProcess | null = null
+
+  constructor(folder: string, jars: string, id: number) {
+    this.id = id
+    this.#folder = folder
+    this.#jars = jars
+  }
+
+  get alive(): boolean {
+    return this.#process?.alive === true
+  }
+
+  async format(settings: string): Promise<void> {
+    await mkdir(join(this.#folder, `data-${this.id}`))
+    await writeFile(join(this.#folder, `server-${this.id}.properties`), settings)
+    const scram = users.flatMap((user) =>
+      [256, 512].flatMap((bits) => [
+        '--add-scram',
+        `SCRAM-SHA-${bits}=[name=${user.username},password=${user.password}]`,
+      ]),
+    )
+    const tool = ['kafka.tools.StorageTool', 'format', '-t', 'MkU3OEVBNTcwNTJENDM2Qg', '-c', this.#settings]
+    await promisify(execFile)('java', [...this.#java(), ...tool, ...scram], { cwd: this.#folder, timeout: 60_000 })
+  }
+
+  start(): void {
+    this.#process = spawnTied('java', [...this.#java(), 'kafka.Kafka', this.#settings], {
+      cwd: this.#folder,
+      log: join(this.#folder, `broker-${this.id}.log`),
+      folder: this.#folder,
+    })
+  }
+
+  /** Resolves when the broker answers and knows of as many brokers as are alive. */
+  async untilUp(port: number, brokers: number): Promise<void> {
+    const broker = this.#process
+    if (broker === null) return
+    const limit = Date.now() + 90_000
+    while ((await brokersKnownTo(port)) < brokers) {
+      if (!broker.alive) throw new Error(`broker ${this.id} ended:\n${broker.lastWords()}`)
+      if (Date.now() > limit) throw new Error(`broker ${this.id} is not up after 90 s:\n${broker.lastWords()}`)
+    }
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process?.kill(signal)
+  }
+
+  async end(): Promise<void> {
+    this.#process?.kill('SIGKILL')
+    await this.#process?.ended
+  }
+
+  get #settings(): string {
+    return `server-${this.id}.properties`
+  }
+
+  #java(): readonly string[] {
+    return [...jvm, '-Dlog4j2.configurationFile=log4j2.properties', '-cp', join(this.#jars, '*')]
+  }
+}
