@@ -138,12 +138,13 @@ export interface SinkLimits {
 export interface SinkWriter {
   /**
    * Writes all; answers those that failed for good or for now. An empty answer: all are durable. A throw: none is.
-   * `scopeOf` tells the execution of a message, which expressions are read with.
+   * `scopeOf` tells the execution of a message, which expressions are read with; `gateOf` the gate that it came through.
    */
   write(
     messages: readonly Message[],
     signal: AbortSignal,
     scopeOf: (index: number) => Scope,
+    gateOf: (index: number) => CreditGate | null,
   ): Promise<readonly WriteFailure[]>
   /** Called once, after the last write. */
   close(): Promise<void>
@@ -173,8 +174,8 @@ export interface NodeContext {
   result(original: Message, value: unknown): Message
   /** State per execution: `make` runs on a scope's first message; it is freed when the scope ends. */
   state<T>(make: (scope: Scope) => T): (scope: Scope) => T
-  /** What several nodes of one pipeline use together, such as a client or a registry of sockets: made by the first that asks for the key. */
-  shared<T>(key: string, make: () => T): T
+  /** What several nodes of one pipeline use together, such as a client or a registry of sockets: made by the first that asks for the key, closed with the last pipeline that uses it. */
+  shared<T>(key: string, make: () => T, close?: (value: T) => void | Promise<void>): T
   /** Runs when the pipeline is released. */
   onRelease(cleanup: () => void | Promise<void>): void
 }

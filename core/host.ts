@@ -24,6 +24,8 @@ export interface Host {
   readonly standardStreams?: StandardStreams
   /** Takes sampled spans of workflows with `telemetry: trace`. Absent where nobody collects them. */
   readonly span?: (span: Span) => void
+  /** Which of the workflow's lanes this is; absent where there is one. */
+  readonly lane?: { readonly index: number; readonly count: number }
   /** Where a thread notes what it works on, for the watchdog outside. Absent where nobody watches. */
   readonly watch?: Watch
 }

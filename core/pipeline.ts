@@ -1,4 +1,5 @@
 import type { Observable } from 'rxjs'
+import type { SeekTarget, SourcePosition } from './define.ts'
 import type { Plan } from './document/plan.ts'
 import type { Failure } from './flow/failure.ts'
 import type { Message } from './flow/message.ts'
@@ -14,14 +15,23 @@ export interface Pipeline {
    * without it the pipeline gives one.
    */
   start(entry: string, input?: readonly Message[], id?: string): Execution
-  /** Opens all triggers: event triggers begin to listen, stream triggers to flow. Answers the long-lived execution, if any. */
-  open(): Promise<Execution | null>
+  /**
+   * Opens all triggers: event triggers begin to listen, stream triggers to flow. Answers the long-lived execution, if any.
+   * With `before`, an open pipeline of an older version that this one was compiled after, it takes over from that: what the old one has taken
+   * is delivered by it, stream triggers that are the same in both stay open, and what they give from then on comes here. Release the old one afterwards.
+   * Where that cannot be (one of them runs in a thread of its own), the old one is released first.
+   */
+  open(before?: Pipeline): Promise<Execution | null>
   /** Executions that are not over yet. */
   readonly executions: ReadonlyMap<string, Execution>
   /** Every execution that starts, also those that triggers start by themselves. */
   readonly started$: Observable<Execution>
   /** Counters per node since the pipeline was made; null when telemetry is compiled out. */
   metrics(): PipelineMetrics | null
+  /** Where the stream triggers stand; empty while no stream execution runs. */
+  sources(): readonly SourceReport[]
+  /** Pauses, resumes or moves stream triggers that run. Rejects with a NodeError that says what there is instead. */
+  control(command: SourceCommand): Promise<readonly SourceReport[]>
   /** Attaches a reader to what leaves a node's port. A slow reader loses samples. The answer detaches. */
   tap(node: string, port: string, read: (messages: readonly Message[]) => void): () => void
   /** Stops all executions within the limit and closes what the pipeline owns. */
@@ -49,6 +59,22 @@ export interface Outcome {
   readonly unsettled: number
   readonly failure: Failure | null
 }
+
+/** One stream trigger. */
+export interface SourceReport {
+  readonly node: string
+  readonly state: 'open' | 'paused' | 'closed'
+  /** Messages that it has in flight, and may have. */
+  readonly inFlight: number
+  readonly inFlightMax: number
+  /** Empty for a source without positions. */
+  readonly partitions: readonly SourcePosition[]
+}
+
+/** What a person may tell a stream trigger that runs; `node: null` means all of them. */
+export type SourceCommand =
+  | { readonly do: 'pause' | 'resume'; readonly node: string | null }
+  | { readonly do: 'seek'; readonly node: string | null; readonly to: SeekTarget }
 
 export interface PipelineMetrics {
   readonly nodes: Readonly<Record<string, NodeMetrics>>

@@ -27,6 +27,8 @@ import { stageText } from './stage-text.ts'
 export interface CompileOptions {
   /** Walk the statements in place of generating loops: the oracle of the tests, and what runs where code may not be generated. */
   readonly interpret?: boolean
+  /** An older version that this one is to take over from: they share what nodes use together. */
+  readonly before?: Pipeline
 }
 
 /**
@@ -52,7 +54,7 @@ class Wiring {
     this.#plan = plan
     this.#catalogue = catalogue
     this.#options = options
-    this.#engine = new Engine(plan, host)
+    this.#engine = new Engine(plan, host, options.before ?? null)
     this.#outlets = plan.stages.map((stage) => stage.exits.map((exit) => new Outlet(exit)))
     this.#inlets = plan.stages.map((stage) => stage.inputs.map(() => new Subject<Batch>()))
   }
@@ -124,7 +126,8 @@ class Wiring {
           const send = this.#sender(stage, first, port)
           if (counts === null) return send
           return (batch: Batch) => {
-            counts.ports[index] = (counts.ports[index] ?? 0) + batch.messages.length
+            if (port === 'error') addErrors(counts, first.index, batch.messages.length)
+            else counts.ports[index] = (counts.ports[index] ?? 0) + batch.messages.length
             send(batch)
           }
         })
@@ -224,8 +227,7 @@ class Wiring {
     const counts = this.#engine.countsOf(stage, [])
     const position = node.outputs.indexOf(port)
     edge(output, (batch) => {
-      if (counts !== null && port === 'error')
-        counts.errors.set(node.index, (counts.errors.get(node.index) ?? 0) + batch.messages.length)
+      if (counts !== null && port === 'error') addErrors(counts, node.index, batch.messages.length)
       else if (counts !== null && position >= 0)
         counts.ports[position] = (counts.ports[position] ?? 0) + batch.messages.length
       send(batch)
@@ -325,6 +327,10 @@ class Wiring {
     if (definition !== null) return definition
     throw new Error(`the plan needs ${node.type}, which this catalogue does not have`)
   }
+}
+
+function addErrors(counts: StageCounts, node: number, messages: number): void {
+  if (messages > 0) counts.errors.set(node, (counts.errors.get(node) ?? 0) + messages)
 }
 
 function watchedWriter(watch: Watch | undefined, node: number, writer: SinkWriter): SinkWriter {

@@ -28,7 +28,7 @@ export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
         return scope.slots[slot] as ReturnType<typeof make>
       }
     },
-    shared: (key, make) => engine.shared(key, make),
+    shared: (key, make, close) => engine.shared.use(engine, key, make, close),
     onRelease: (cleanup) => engine.onRelease(cleanup),
   }
 }

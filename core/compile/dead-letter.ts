@@ -1,12 +1,16 @@
 import type { Observable } from 'rxjs'
+import type { SourceLetter } from '../define.ts'
 import type { Batch } from '../flow/batch.ts'
+import type { CreditGate } from '../flow/credits.ts'
 import { edge } from '../flow/edge.ts'
 import type { FailedValue, Failure } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
+import { withValue } from '../flow/message.ts'
 import type { Scope } from '../flow/scope.ts'
 import { sink } from '../flow/sink.ts'
 import type { DeadLetter } from '../host.ts'
 import type { Engine } from '../run/engine.ts'
+import type { SourceRun } from '../run/source-run.ts'
 
 const limits = { messagesMax: 256, waitMsMax: 0, timeoutMs: 30_000, concurrency: 1 }
 
@@ -16,10 +20,32 @@ const limits = { messagesMax: 256, waitMsMax: 0, timeoutMs: 30_000, concurrency:
  */
 export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void {
   const writer = {
-    async write(messages: readonly Message[], signal: AbortSignal, scopeOf: (index: number) => Scope) {
-      await engine.host.deadLetter(
-        messages.map((each, index) => letterOf(each, scopeOf(index), engine)),
-        signal,
+    async write(
+      messages: readonly Message[],
+      signal: AbortSignal,
+      scopeOf: (index: number) => Scope,
+      gateOf: (index: number) => CreditGate | null,
+    ) {
+      // A source may take back what is its own, as it came; it knows better where that belongs.
+      const bySource = new Map<SourceRun | null, number[]>()
+      messages.forEach((_, index) => {
+        const source = engine.sourceOf(gateOf(index)) ?? null
+        const known = bySource.get(source)
+        if (known === undefined) bySource.set(source, [index])
+        else known.push(index)
+      })
+      await Promise.all(
+        [...bySource].map(([source, indexes]) => {
+          const own = indexes.flatMap((index) => messages[index] ?? [])
+          if (source !== null) return source.deadLetter(own.map(sourceLetterOf), signal)
+          return engine.host.deadLetter(
+            indexes.flatMap((index) => {
+              const each = messages[index]
+              return each === undefined ? [] : letterOf(each, scopeOf(index), engine)
+            }),
+            signal,
+          )
+        }),
       )
       return []
     },
@@ -33,6 +59,11 @@ export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void
     stop: () => undefined,
   })(letters)
   edge(failed, (batch) => batch.receipt.settle())
+}
+
+function sourceLetterOf(each: Message): SourceLetter {
+  if (!isFailedValue(each.value)) return { message: each, failure: unknownFailure }
+  return { message: withValue(each, each.value.value), failure: each.value.error }
 }
 
 function letterOf(each: Message, scope: Scope, engine: Engine): DeadLetter {

@@ -45,7 +45,9 @@ export type OnError =
 
 export interface Settings {
   readonly telemetry: 'off' | 'metrics' | 'trace'
-  readonly delivery: 'at-most-once' | 'at-least-once'
+  readonly delivery: 'at-most-once' | 'at-least-once' | 'exactly-once'
+  /** Threads that share the partitions of the stream triggers among themselves. */
+  readonly lanes: number
   /** What one source may have in flight. */
   readonly inFlightMax: number
   readonly inFlightBytesMax: number
@@ -53,6 +55,8 @@ export interface Settings {
   readonly redeliveriesMax: number
   readonly onFail: 'dead-letter' | 'stop'
   readonly isolation: 'auto' | 'shared' | 'thread'
+  /** A batch in flight for longer is reported as stalled. */
+  readonly stallMsMax: number
   /** How long a stopping execution may drain before it is cut. */
   readonly stopMsMax: number
   /** How long an event execution may take in all; 0 is no limit. */

@@ -214,7 +214,7 @@ function draftStages(
     const exitByKey = new Map<string, number>()
     const routes: Route[] = []
     for (const node of inside) {
-      const ports = [...(nodes[node]?.outputs ?? []), 'error']
+      const ports = [...new Set([...(nodes[node]?.outputs ?? []), 'error'])]
       for (const port of ports) {
         const leaving = (outgoing.get(node) ?? []).filter((edge) => edge.fromPort === port)
         const first = leaving[0]

@@ -5,6 +5,7 @@ import type { ExpressionScope } from '../expressions/ir.ts'
 import { distanceOf } from '../nearest.ts'
 import type { Place, Problem } from '../problem.ts'
 import { problem, warning } from '../problem.ts'
+import { checkDelivery } from './delivery.ts'
 import type { Document } from './document.ts'
 import { checkGraph } from './graph.ts'
 import { inlineCalls } from './inline-calls.ts'
@@ -77,6 +78,7 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
     }
   }
   const graph = checkGraph(nodes, inlined.edges, document, problems)
+  checkDelivery(graph, document, problems)
   return { nodes: graph, edges: inlined.edges, problems }
 }
 

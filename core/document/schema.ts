@@ -41,9 +41,17 @@ const settings = z.strictObject({
     .default('metrics')
     .describe('What is compiled in: nothing, counters per node, or spans too.'),
   delivery: z
-    .enum(['at-most-once', 'at-least-once'])
+    .enum(['at-most-once', 'at-least-once', 'exactly-once'])
     .default('at-least-once')
-    .describe('Whether a source hears that a batch is done before it is worked on, or after.'),
+    .describe(
+      'Whether a source hears that a batch is done before it is worked on, or after; or output and offsets in one transaction, from Kafka to the same Kafka.',
+    ),
+  lanes: z
+    .int()
+    .min(1)
+    .max(256)
+    .default(1)
+    .describe('Threads that run the workflow side by side, each with its share of the partitions.'),
   inFlightMax: z.int().min(1).max(1_000_000).default(10_000).describe('Messages that one trigger may have in flight.'),
   inFlightBytesMax: z
     .int()
@@ -57,6 +65,12 @@ const settings = z.strictObject({
     .enum(['auto', 'shared', 'thread'])
     .default('auto')
     .describe('`thread` runs the workflow in a thread of its own; `auto` and `shared` run it beside the others.'),
+  stallMsMax: z
+    .int()
+    .min(100)
+    .max(86_400_000)
+    .default(60_000)
+    .describe('A batch that is in flight for longer is reported as stalled.'),
   stopMsMax: z.int().min(0).max(3_600_000).default(30_000).describe('How long a stopping execution may drain.'),
   executionMsMax: z
     .int()

@@ -31,8 +31,8 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
 interface Model {
   flying: number
   parked: number
-  /** Messages that it owes to the gate while it flies; 0 where its parents owe them. */
-  owed: number
+  /** Messages that it owes to the gate while it flies; null where its parents owe them. */
+  owed: number | null
   failure: Failure | null
   closed: boolean
   readonly parents: readonly Hold[]
@@ -79,7 +79,7 @@ class Play {
         for (let i = 0; i < each.count; i++) this.holds.push({ model, held: receipt, receipt })
       } else if (each.do === 'grow') {
         receipt.grow({ messages: each.by, bytes: 0 })
-        if (model.owed > 0) model.owed += each.by
+        if (model.owed !== null) model.owed += each.by
       } else {
         this.holds.splice(this.holds.indexOf(hold), 1)
         model.flying -= 1
@@ -96,7 +96,7 @@ class Play {
   }
 
   get owed(): number {
-    return this.models.reduce((sum, model) => sum + (model.flying > 0 ? model.owed : 0), 0)
+    return this.models.reduce((sum, model) => sum + (model.flying > 0 ? (model.owed ?? 0) : 0), 0)
   }
 
   #pick(index: number, parkedToo: boolean): Hold | undefined {
@@ -117,10 +117,10 @@ class Play {
       gated ? this.gate : null,
       { messages, bytes: 0 },
     )
-    this.#add(receipt, gated ? messages : 0, chosen)
+    this.#add(receipt, gated ? messages : null, chosen)
   }
 
-  #add(receipt: Receipt, owed: number, parents: readonly Hold[]): void {
+  #add(receipt: Receipt, owed: number | null, parents: readonly Hold[]): void {
     const model: Model = { flying: 1, parked: 0, owed, failure: null, closed: false, parents }
     this.models.push(model)
     this.holds.push({ model, held: receipt, receipt })
@@ -162,7 +162,19 @@ test('any tree of receipts closes each source batch once, with its first failure
       expect(play.models.every((model) => model.closed)).toBe(true)
       expect(play.gate.inFlight).toEqual({ messages: 0, bytes: 0 })
     }),
-    { numRuns: 500 },
+    {
+      numRuns: 500,
+      examples: [
+        [
+          [
+            { do: 'open', messages: 1 },
+            { do: 'park', at: 0 },
+            { do: 'join', at: [0], messages: 0, gated: true },
+            { do: 'grow', at: 0, by: 1 },
+          ],
+        ],
+      ],
+    },
   )
 })
 

@@ -177,7 +177,13 @@ class Collector {
     const only = open.length === 1 ? open[0]?.messages : undefined
     const messages = only ?? open.flatMap((part) => part.messages)
     deadline.watch(
-      () => this.#writer.write(messages, deadline.signal, (index) => scopeAt(open, index)),
+      () =>
+        this.#writer.write(
+          messages,
+          deadline.signal,
+          (index) => parentAt(open, index).scope,
+          (index) => parentAt(open, index).receipt.gate,
+        ),
       (failed) => {
         this.#spare(single ? scope : null, deadline)
         this.#written(open, position, attempt, failed)
@@ -296,11 +302,11 @@ class Collector {
   }
 }
 
-/** The execution of the message at an index over several parts. */
-function scopeAt(open: readonly Part[], index: number): Scope {
+/** The batch of the message at an index over several parts. */
+function parentAt(open: readonly Part[], index: number): Parent {
   let at = index
   for (const part of open) {
-    if (at < part.messages.length) return part.parent.scope
+    if (at < part.messages.length) return part.parent
     at -= part.messages.length
   }
   throw new RangeError(`there is no message ${index} in this write`)

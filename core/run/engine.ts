@@ -4,6 +4,7 @@ import type { Face, NodeContext, Source } from '../define.ts'
 import type { Plan, PlannedNode, PlannedStage } from '../document/plan.ts'
 import type { BatchInput } from '../expressions/ir.ts'
 import type { Batch } from '../flow/batch.ts'
+import type { CreditGate } from '../flow/credits.ts'
 import { createGate } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
 import { NodeError } from '../flow/failure.ts'
@@ -11,8 +12,11 @@ import type { Message } from '../flow/message.ts'
 import { message } from '../flow/message.ts'
 import type { Scope } from '../flow/scope.ts'
 import type { Host } from '../host.ts'
-import type { Execution, NodeMetrics, Pipeline, PipelineMetrics } from '../pipeline.ts'
+import type { Execution, NodeMetrics, Pipeline, PipelineMetrics, SourceCommand, SourceReport } from '../pipeline.ts'
 import { Run } from './run.ts'
+import { SharedThings } from './shared-things.ts'
+import type { SourceRun } from './source-run.ts'
+import type { KeptSource } from './stream-run.ts'
 import { StreamRun } from './stream-run.ts'
 import type { Trigger } from './trigger.ts'
 
@@ -27,6 +31,7 @@ export class Engine {
   readonly host: Host
   /** Whether stages count their messages; compiled in or out. */
   readonly countsPorts: boolean
+  readonly shared: SharedThings
   readonly #controller = new AbortController()
   readonly #triggers = new Map<string, Trigger>()
   readonly #runs = new Map<string, Run>()
@@ -36,7 +41,6 @@ export class Engine {
   readonly #portTaps = new Map<string, ((messages: readonly Message[]) => void)[]>()
   readonly #tappers = new Map<number, (taps: readonly Tap[]) => void>()
   readonly #stageTaps = new Map<number, Tap[]>()
-  readonly #shared = new Map<string, unknown>()
   readonly #cleanups: (() => void | Promise<void>)[] = []
   readonly #closing = new Set<Promise<unknown>>()
   readonly #prefix: string
@@ -45,9 +49,10 @@ export class Engine {
   #stream: StreamRun | null = null
   #released = false
 
-  constructor(plan: Plan, host: Host) {
+  constructor(plan: Plan, host: Host, before: Pipeline | null) {
     this.plan = plan
     this.host = host
+    this.shared = (before === null ? undefined : engines.get(before))?.shared ?? new SharedThings()
     this.countsPorts = plan.settings.telemetry !== 'off'
     this.#prefix = host.id()
   }
@@ -104,12 +109,6 @@ export class Engine {
     return this.#states++
   }
 
-  shared<T>(key: string, make: () => T): T {
-    if (!this.#shared.has(key)) this.#shared.set(key, make())
-    // What stands under a key was made by the nodes that know the key, and has their type.
-    return this.#shared.get(key) as T
-  }
-
   onRelease(cleanup: () => void | Promise<void>): void {
     this.#cleanups.push(cleanup)
   }
@@ -155,17 +154,26 @@ export class Engine {
 
   pipeline(sourceOf: (stage: number) => string): Pipeline {
     const runs: ReadonlyMap<string, Execution> = this.#runs
-    return {
+    const pipeline: Pipeline = {
       plan: this.plan,
       executions: runs,
       started$: this.#started,
       sourceOf,
       start: (entry, input, id) => this.#start(entry, input, id ?? null),
-      open: () => this.#open(),
+      open: (before) => this.#open(before),
       metrics: () => this.#metrics(),
+      sources: () => this.#stream?.reports() ?? [],
+      control: (command) => this.#control(command),
       tap: (node, port, read) => this.#tap(node, port, read),
       release: (limitMs) => this.#release(limitMs),
     }
+    engines.set(pipeline, this)
+    return pipeline
+  }
+
+  /** The source that a batch came from in the end, if it is one of the long-lived execution. */
+  sourceOf(gate: CreditGate | null): SourceRun | undefined {
+    return gate === null ? undefined : this.#stream?.sourceOf(gate)
   }
 
   #add(run: Run): void {
@@ -188,13 +196,13 @@ export class Engine {
     return run
   }
 
-  #startStream(id: string | null = null): Execution {
+  #startStream(id: string | null = null, kept?: ReadonlyMap<string, KeptSource>): Execution {
     if (this.#stream !== null) return this.#stream
     if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
     const run = new StreamRun(this, this.#streamTriggers(), ++this.#scopes, id)
     this.#stream = run
     this.#add(run)
-    void run.open()
+    void run.open(kept)
     return run
   }
 
@@ -202,7 +210,10 @@ export class Engine {
     return [...this.#triggers.values()].filter((trigger) => trigger.lifetime === 'stream')
   }
 
-  async #open(): Promise<Execution | null> {
+  async #open(before: Pipeline | undefined): Promise<Execution | null> {
+    const old = before === undefined ? undefined : engines.get(before)
+    const kept = old === undefined ? undefined : await old.#handOver(this)
+    if (old === undefined) await before?.release()
     for (const trigger of this.#triggers.values()) {
       if (trigger.lifetime === 'stream' || trigger.source !== null) continue
       trigger.source = await trigger.face.open(trigger.node.config, {
@@ -222,10 +233,48 @@ export class Engine {
         fail: (failure) => this.host.log.write('error', failure.message, { node: trigger.node.id, code: failure.code }),
       })
     }
-    return this.#streamTriggers().length > 0 ? this.#startStream() : null
+    return this.#streamTriggers().length > 0 ? this.#startStream(null, kept) : null
   }
 
   /** Counts per node: where a port is not counted, all that entered and did not fail has left by it. */
+  /** Lets another version take over: event triggers close, the stream drains, and sources that are the same in both stay open. */
+  async #handOver(next: Engine): Promise<ReadonlyMap<string, KeptSource> | undefined> {
+    for (const trigger of this.#triggers.values()) {
+      const { source } = trigger
+      if (trigger.lifetime === 'stream' || source === null) continue
+      trigger.source = null
+      await source.close()
+    }
+    const limitMs = this.plan.settings.stopMsMax
+    return this.#stream?.handOver((trigger) => {
+      const other = next.#triggers.get(trigger.node.id)
+      return other !== undefined && sameSource(this, trigger, next, other)
+    }, limitMs)
+  }
+
+  async #control(command: SourceCommand): Promise<readonly SourceReport[]> {
+    const stream = this.#stream
+    if (stream === null)
+      throw new NodeError('source.not-running', `no stream execution of ${this.plan.workflow.name} is running`)
+    const all = stream.sources
+    const chosen = all.filter((each) => command.node === null || each.trigger.node.id === command.node)
+    if (chosen.length === 0)
+      throw new NodeError(
+        'source.unknown',
+        `there is no stream trigger ${JSON.stringify(command.node)}; the workflow has ${all.map((each) => each.trigger.node.id).join(', ')}`,
+      )
+    for (const each of chosen) {
+      if (command.do !== 'seek') each.setPaused(command.do === 'pause')
+      else if (each.trigger.source?.seek === undefined)
+        throw new NodeError(
+          'source.cannot-seek',
+          `${each.trigger.node.id} (${each.trigger.node.type}) has no positions to go to`,
+        )
+      else await each.trigger.source.seek(command.to)
+    }
+    return stream.reports()
+  }
+
   #metrics(): PipelineMetrics | null {
     if (!this.countsPorts) return null
     const nodes: Record<string, NodeMetrics> = {}
@@ -299,9 +348,24 @@ export class Engine {
     for (const source of sources) this.closing(source.close())
     this.#controller.abort(new NodeError('workflow.released', 'the workflow has been stopped'))
     for (const cleanup of this.#cleanups.splice(0).reverse()) this.closing(Promise.resolve(cleanup()))
+    this.closing(this.shared.release(this))
     await Promise.all([...this.#closing])
     this.#started.complete()
   }
+}
+
+/** The engines behind pipelines, for those that take over from one another. */
+const engines = new WeakMap<Pipeline, Engine>()
+
+/** Whether one version's source serves the other as it is: type, config and all that its gate and its receipts follow. */
+function sameSource(before: Engine, old: Trigger, next: Engine, other: Trigger): boolean {
+  const form = (engine: Engine, trigger: Trigger): string => {
+    const { delivery, lanes, inFlightMax, inFlightBytesMax } = engine.plan.settings
+    const { type, config, outputs } = trigger.node
+    const env = engine.host.env
+    return JSON.stringify([type, config, outputs, delivery, lanes, inFlightMax, inFlightBytesMax, env])
+  }
+  return form(before, old) === form(next, other)
 }
 
 class BatchView implements BatchInput {

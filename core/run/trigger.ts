@@ -11,7 +11,8 @@ export interface Trigger {
   readonly group: number
   readonly face: Extract<Face<unknown>, { kind: 'event-trigger' | 'stream-trigger' }>
   readonly context: NodeContext
-  readonly gate: CreditGate
+  /** Its own, or that of a source that another version has opened. */
+  gate: CreditGate
   /** By output port: takes a batch with one hold. */
   readonly ports: readonly ((batch: Batch) => void)[]
   source: Source | null

@@ -5,7 +5,15 @@ import type { Plan } from '../../core/document/plan.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { DeadLetter, Host, PoolOptions } from '../../core/host.ts'
-import type { Execution, ExecutionState, Outcome, Pipeline, PipelineMetrics } from '../../core/pipeline.ts'
+import type {
+  Execution,
+  ExecutionState,
+  Outcome,
+  Pipeline,
+  PipelineMetrics,
+  SourceCommand,
+  SourceReport,
+} from '../../core/pipeline.ts'
 import type { HostHub } from './host-hub.ts'
 import { hostHub } from './host-hub.ts'
 import type { Peer } from './peer.ts'
@@ -21,6 +29,7 @@ export interface IsolationOptions {
   readonly blockMsMax?: number
   /** … and ended after so long. */
   readonly killMsMax?: number
+  readonly lane?: Host['lane']
   /**
    * A thread whose heap grows over it is ended. A single allocation far over it can still end the process, as Node cannot stop it in time;
    * work that may do that belongs in a pool of processes.
@@ -52,6 +61,7 @@ class IsolatedPipeline implements Pipeline {
   >()
   #thread: Thread | null = null
   #metrics: PipelineMetrics | null = null
+  #sources: readonly SourceReport[] = []
   #tapIds = 0
   #opened = false
   #released = false
@@ -96,15 +106,35 @@ class IsolatedPipeline implements Pipeline {
     return execution
   }
 
-  async open(): Promise<Execution | null> {
+  /** Taking over from another version happens in that version's thread, where its sources are. */
+  async open(before?: Pipeline): Promise<Execution | null> {
     this.#opened = true
+    const inherited = before instanceof IsolatedPipeline ? before.#giveThread() : null
+    if (inherited !== null) this.#take(inherited)
+    else await before?.release()
     const thread = this.#running()
-    const id = await thread.peer.call('open', [])
+    const limitMs = before === undefined ? 0 : before.plan.settings.stopMsMax
+    const id =
+      inherited === null
+        ? await thread.peer.call('open', [])
+        : await thread.peer.call('replace', [this.plan], AbortSignal.timeout(limitMs + openMsMax))
     return typeof id === 'string' ? (this.#executions.get(id) ?? null) : null
   }
 
   metrics(): PipelineMetrics | null {
     return this.#metrics
+  }
+
+  sources(): readonly SourceReport[] {
+    return this.#sources
+  }
+
+  async control(command: SourceCommand): Promise<readonly SourceReport[]> {
+    if (this.#thread === null)
+      throw new NodeError('source.not-running', `no stream execution of ${this.plan.workflow.name} is running`)
+    // The thread's side answers in the form that both share.
+    this.#sources = (await this.#thread.peer.call('control', [command])) as SourceReport[]
+    return this.#sources
   }
 
   tap(node: string, port: string, read: (messages: readonly Message[]) => void): () => void {
@@ -129,18 +159,41 @@ class IsolatedPipeline implements Pipeline {
   #running(): Thread {
     if (this.#thread !== null) return this.#thread
     if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
-    const thread = new Thread(this.plan, this.#host, this.#options, {
+    const thread = new Thread(this.plan, this.#host, this.#options, nobody)
+    this.#take(thread)
+    return thread
+  }
+
+  /** For the next version: the thread, if there is one; from then on it is no longer this one's to end. */
+  #giveThread(): Thread | null {
+    const thread = this.#thread
+    this.#thread = null
+    this.#released = true
+    return thread
+  }
+
+  #take(thread: Thread): void {
+    this.#thread = thread
+    const before = thread.events
+    thread.plan = this.plan
+    thread.events = {
       started: (id, entry, startedAt) => void (this.#executions.get(id) ?? this.#add(id, entry, startedAt, thread)),
-      ended: (id, outcome) => this.#executions.get(id)?.end(outcome),
-      metrics: (metrics) => {
+      ended: (id, outcome) => {
+        const own = this.#executions.get(id)
+        if (own === undefined) before.ended(id, outcome)
+        else own.end(outcome)
+      },
+      metrics: (metrics, sources) => {
         this.#metrics = metrics
+        this.#sources = sources
       },
       tapped: (id, messages) => this.#taps.get(id)?.read(messages),
-      over: (failure) => this.#threadOver(thread, failure),
-    })
-    this.#thread = thread
+      over: (failure) => {
+        before.over(failure)
+        this.#threadOver(thread, failure)
+      },
+    }
     for (const [id, tap] of this.#taps) thread.peer.notify('tap', id, tap.node, tap.port)
-    return thread
   }
 
   #add(id: string, entry: string, startedAt: number, thread: Thread): RemoteExecution {
@@ -214,10 +267,21 @@ class RemoteExecution implements Execution {
 interface ThreadEvents {
   started(id: string, entry: string, startedAt: number): void
   ended(id: string, outcome: Outcome): void
-  metrics(metrics: PipelineMetrics | null): void
+  metrics(metrics: PipelineMetrics | null, sources: readonly SourceReport[]): void
   tapped(id: number, messages: readonly Message[]): void
   /** The thread is gone, once. */
   over(failure: Outcome['failure']): void
+}
+
+/** How long a version may take to open its triggers in a thread that it has taken over. */
+const openMsMax = 60_000
+
+const nobody: ThreadEvents = {
+  started: () => undefined,
+  ended: () => undefined,
+  metrics: () => undefined,
+  tapped: () => undefined,
+  over: () => undefined,
 }
 
 /** A worker thread with one pipeline in it, its watchdog, and its bridge to the host. */
@@ -227,13 +291,16 @@ class Thread {
   readonly #watchdog: Watchdog
   readonly #hub: HostHub
   readonly #host: Host
-  readonly #events: ThreadEvents
+  /** Who hears of it: the version that runs in it. */
+  events: ThreadEvents
+  plan: Plan
   #failure: Outcome['failure'] = null
   #over = false
 
   constructor(plan: Plan, host: Host, options: IsolationOptions, events: ThreadEvents) {
     this.#host = host
-    this.#events = events
+    this.events = events
+    this.plan = plan
     const watch = new Int32Array(new SharedArrayBuffer(8))
     const order: ThreadOrder = {
       plan,
@@ -247,6 +314,7 @@ class Thread {
         topics: host.topics !== undefined,
         standardStreams: host.standardStreams !== undefined,
       },
+      lane: options.lane,
       watch,
     }
     this.#worker = new Worker(entry, {
@@ -267,14 +335,14 @@ class Thread {
       killMsMax: options.killMsMax ?? 5_000,
       vars: () => this.peer.notify('vars', host.vars()),
       blocked: (index, forMs) => {
-        const node = plan.nodes[index]?.id ?? null
+        const node = this.plan.nodes[index]?.id ?? null
         host.log.write('warn', `${node ?? 'a node'} has blocked its thread for ${forMs} ms`, {
-          workflow: plan.workflow.id,
+          workflow: this.plan.workflow.id,
           node,
         })
       },
       kill: (index, forMs) => {
-        const node = plan.nodes[index]?.id ?? null
+        const node = this.plan.nodes[index]?.id ?? null
         this.#fail('execution.blocked', `${node ?? 'a node'} blocked its thread for ${forMs} ms and was ended`, node)
         void this.#worker.terminate()
       },
@@ -307,12 +375,11 @@ class Thread {
     this.#fail('execution.thread-died', 'the thread of the workflow has ended', null)
     this.peer.lost(new NodeError(this.#failure?.code ?? '', this.#failure?.message ?? ''))
     this.#hub.close()
-    this.#events.over(this.#failure)
+    this.events.over(this.#failure)
   }
 
   #handlers(): Parameters<typeof createPeer>[1] {
     const host = this.#host
-    const events = this.#events
     // What arrives was sent by thread-entry.ts, the other half of this pair, and has its form.
     return {
       calls: {
@@ -333,10 +400,11 @@ class Thread {
       },
       notices: {
         ...this.#hub.handlers.notices,
-        started: (id, entry, startedAt) => events.started(String(id), String(entry), Number(startedAt)),
-        ended: (id, outcome) => events.ended(String(id), outcome as Outcome),
-        metrics: (metrics) => events.metrics(metrics as PipelineMetrics | null),
-        tapped: (id, messages) => events.tapped(Number(id), messages as Message[]),
+        started: (id, entry, startedAt) => this.events.started(String(id), String(entry), Number(startedAt)),
+        ended: (id, outcome) => this.events.ended(String(id), outcome as Outcome),
+        metrics: (metrics, sources) =>
+          this.events.metrics(metrics as PipelineMetrics | null, sources as readonly SourceReport[]),
+        tapped: (id, messages) => this.events.tapped(Number(id), messages as Message[]),
         log: (level, text, fields) => host.log.write(level as 'info', String(text), fields as Record<string, unknown>),
       },
     }

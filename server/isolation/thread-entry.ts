@@ -7,7 +7,7 @@ import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import { message } from '../../core/flow/message.ts'
 import type { Host, PoolOptions } from '../../core/host.ts'
-import type { Execution, Pipeline } from '../../core/pipeline.ts'
+import type { Execution, Pipeline, SourceCommand } from '../../core/pipeline.ts'
 import { catalogue } from '../../nodes.ts'
 import { createFiles } from '../files.ts'
 import { systemClock } from '../system-clock.ts'
@@ -28,6 +28,7 @@ export interface ThreadOrder {
     readonly topics: boolean
     readonly standardStreams: boolean
   }
+  readonly lane: Host['lane']
   readonly watch: Int32Array
 }
 
@@ -54,6 +55,17 @@ const peer = createPeer(port, {
     stop: async ([id, limitMs]) => running.get(String(id))?.stop(Number(limitMs)) ?? null,
     kill: async ([id, cause]) => running.get(String(id))?.kill(String(cause)) ?? null,
     release: async ([limitMs]) => (await ready()).release(Number(limitMs)),
+    control: async ([command]) => (await ready()).control(command as SourceCommand),
+    replace: async ([plan]) => {
+      const before = await ready()
+      opened = make(plan as Plan, before)
+      const next = await opened
+      const execution = await next.open(before)
+      // Its short executions may take as long as they take.
+      void before.release()
+      await peer.call('routes-ready', [])
+      return execution?.id ?? null
+    },
   },
   notices: {
     vars: (next) => {
@@ -90,28 +102,34 @@ beat.unref()
 
 /** Compiles on first need, so that what goes wrong is answered, not thrown out of the thread. */
 function ready(): Promise<Pipeline> {
-  opened ??= make()
+  opened ??= make(order.plan)
   return opened
 }
 
-async function make(): Promise<Pipeline> {
+async function make(plan: Plan, before?: Pipeline): Promise<Pipeline> {
   const more: NodeType[] = []
   for (const url of order.modules) {
     const module: { readonly nodeTypes?: readonly NodeType[] } = await import(url)
     more.push(...(module.nodeTypes ?? []))
   }
   const types = more.length === 0 ? catalogue : createCatalogue([...catalogue.types, ...more])
-  const pipeline = compile(order.plan, types, host())
+  const pipeline = compile(plan, types, host(), { before })
   pipeline.started$.subscribe((execution) => {
     running.set(execution.id, execution)
     peer.notify('started', execution.id, execution.entry, execution.startedAt)
     void execution.done.then((outcome) => {
       running.delete(execution.id)
-      peer.notify('metrics', pipeline.metrics())
+      peer.notify('metrics', pipeline.metrics(), pipeline.sources())
       peer.notify('ended', execution.id, outcome)
     })
   })
-  const metrics = setInterval(() => peer.notify('metrics', pipeline.metrics()), 250)
+  const metrics = setInterval(() => {
+    if (opened === null) return
+    void opened.then((current) => {
+      if (current === pipeline) peer.notify('metrics', pipeline.metrics(), pipeline.sources())
+      else clearInterval(metrics)
+    })
+  }, 250)
   metrics.unref()
   return pipeline
 }
@@ -128,6 +146,7 @@ function host(): Host {
     deadLetter: async (letters, signal) => void (await peer.call('dead-letter', [letters], signal)),
     files: createFiles({ allowed: [...order.folders] }),
     watch: { slots: order.watch },
+    lane: order.lane,
     hub: has.hub ? hub : undefined,
     topics: has.topics
       ? { publish: async (topic, values, signal) => void (await peer.call('publish', [topic, values], signal)) }

@@ -1,0 +1,106 @@
+import type { NodeContext, Source, TriggerContext } from '../define.ts'
+import type { PassingMark } from '../flow/batch.ts'
+import type { CreditGate, Size } from '../flow/credits.ts'
+import type { Failure } from '../flow/failure.ts'
+import { NodeError } from '../flow/failure.ts'
+import type { Message } from '../flow/message.ts'
+import type { Scope } from '../flow/scope.ts'
+import type { SharedThings } from './shared-things.ts'
+import type { Trigger } from './trigger.ts'
+
+/** Who a feed gives to: one version's place for the source. */
+export interface FeedReader {
+  readonly scope: Scope
+  emit(port: number, messages: readonly Message[], ticket: number, size: Size): void
+  mark(mark: PassingMark): void
+  complete(): void
+  fail(failure: Failure): void
+  openScope(ended?: (failure: Failure | null) => void): Scope
+  endScope(scope: Scope): void
+}
+
+/** What was emitted and is not closed yet. */
+export interface Emission {
+  readonly ticket: number
+  readonly port: number
+  readonly messages: readonly Message[]
+  readonly size: Size
+}
+
+/**
+ * An open source of a long-lived execution. It outlives the pipeline that opened it: a new version that has the same trigger
+ * becomes its reader, and the outside (a consumer group, the sockets of a server) does not notice.
+ */
+export class Feed {
+  readonly gate: CreditGate
+  source: Source | null = null
+  /** Somebody asked it to rest. */
+  paused = false
+  #reader: FeedReader
+  /** What a source that cannot wait emits while one reader has gone and the next has not come; the gate bounds it. */
+  #between: Emission[] | null = null
+  readonly #shared: SharedThings
+  readonly #controller = new AbortController()
+  readonly #cleanups: (() => void | Promise<void>)[] = []
+
+  constructor(gate: CreditGate, shared: SharedThings, reader: FeedReader) {
+    this.gate = gate
+    this.#shared = shared
+    this.#reader = reader
+  }
+
+  async open(trigger: Trigger): Promise<void> {
+    this.source = await trigger.face.open(trigger.node.config, this.#context(trigger.context))
+  }
+
+  /** From now on nothing reaches the reader that there is. */
+  detach(): void {
+    this.#between ??= []
+  }
+
+  /** What was emitted before and has not been delivered comes first, then what came in between. */
+  leadTo(reader: FeedReader, left: readonly Emission[]): void {
+    this.#reader = reader
+    const between = this.#between ?? []
+    this.#between = null
+    for (const each of left) this.gate.overdraw(each.size)
+    for (const each of [...left, ...between]) reader.emit(each.port, each.messages, each.ticket, each.size)
+    if (!this.paused) this.source?.resume()
+  }
+
+  async close(): Promise<void> {
+    const { source } = this
+    this.source = null
+    this.#controller.abort(new NodeError('workflow.released', 'the workflow has been stopped'))
+    try {
+      await source?.close()
+      for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup()
+    } finally {
+      await this.#shared.release(this)
+    }
+  }
+
+  #context(context: NodeContext): TriggerContext {
+    const reader = (): FeedReader => this.#reader
+    return {
+      ...context,
+      signal: this.#controller.signal,
+      onRelease: (cleanup) => void this.#cleanups.push(cleanup),
+      shared: (key, make, close) => this.#shared.use(this, key, make, close),
+      gate: this.gate,
+      lifetime: 'stream',
+      get streamScope() {
+        return reader().scope
+      },
+      emit: (port, messages, _scope, ticket, size) => {
+        if (this.#between !== null) this.#between.push({ ticket, port, messages, size })
+        else this.#reader.emit(port, messages, ticket, size)
+      },
+      openScope: (ended) => this.#reader.openScope(ended),
+      endScope: (scope) => this.#reader.endScope(scope),
+      mark: (mark) => this.#reader.mark(mark),
+      complete: () => this.#reader.complete(),
+      fail: (failure) => this.#reader.fail(failure),
+    }
+  }
+}

@@ -1,0 +1,219 @@
+import type { SourceLetter } from '../define.ts'
+import type { PassingMark } from '../flow/batch.ts'
+import { batch, endMark } from '../flow/batch.ts'
+import type { CreditGate, Size } from '../flow/credits.ts'
+import type { Failure } from '../flow/failure.ts'
+import { stopped } from '../flow/failure.ts'
+import type { Message } from '../flow/message.ts'
+import type { ReceiptOwner } from '../flow/receipt.ts'
+import { openReceipt } from '../flow/receipt.ts'
+import type { Scope } from '../flow/scope.ts'
+import type { DeadLetter } from '../host.ts'
+import type { SourceReport } from '../pipeline.ts'
+import type { Emission, FeedReader } from './feed.ts'
+import { Feed } from './feed.ts'
+import { sendMark } from './run.ts'
+import type { StreamRun, StreamRunOwner } from './stream-run.ts'
+import type { Trigger } from './trigger.ts'
+
+const redeliveryBackoffMs = 100
+const redeliveryBackoffMsMax = 10_000
+
+/** One source inside a stream execution: the owner of its receipts, and of what happens when one fails. */
+export class SourceRun implements ReceiptOwner, FeedReader {
+  readonly trigger: Trigger
+  ended = false
+  readonly #engine: StreamRunOwner
+  readonly #run: StreamRun
+  /** Batches in flight, for the case that they fail. */
+  readonly #open = new Map<number, Emission & { attempts: number }>()
+  #feed: Feed
+  /** The feed has another reader, or is about to get one: what closes late is none of its business. */
+  #detached = false
+  #handsOver = false
+
+  constructor(engine: StreamRunOwner, run: StreamRun, trigger: Trigger) {
+    this.#engine = engine
+    this.#run = run
+    this.trigger = trigger
+    this.#feed = new Feed(trigger.gate, engine.shared, this)
+  }
+
+  get scope(): Scope {
+    return this.#run.scope
+  }
+
+  async open(): Promise<void> {
+    const feed = this.#feed
+    await feed.open(this.trigger)
+    this.trigger.source = feed.source
+    if (this.#run.over) this.close()
+  }
+
+  /** Becomes the reader of a source that another version has opened. `left` was given to that one and has not been delivered. */
+  adopt(feed: Feed, left: readonly Emission[]): void {
+    this.#feed = feed
+    this.trigger.gate = feed.gate
+    this.trigger.source = feed.source
+    feed.leadTo(this, left)
+  }
+
+  pause(): void {
+    this.#feed.source?.pause()
+  }
+
+  /** A person's pause outlasts a change of versions. */
+  setPaused(paused: boolean): void {
+    this.#feed.paused = paused
+    if (paused) this.#feed.source?.pause()
+    else if (!this.ended) this.#feed.source?.resume()
+  }
+
+  /** When the execution is over, its source is kept for the next version. Call before the execution is stopped. */
+  keepForNext(): void {
+    this.#handsOver = true
+  }
+
+  /** After the end of an execution that keeps it: the source, and what it has given and was not delivered. */
+  handOver(): { readonly feed: Feed; readonly left: readonly Emission[] } {
+    const { source } = this.#feed
+    const open = [...this.#open.values()]
+    this.#open.clear()
+    if (this.#engine.plan.settings.delivery === 'exactly-once') {
+      // What was cut is undone by the source's transaction, and read again.
+      for (const { ticket } of open) source?.closed?.(ticket, stopped(this.trigger.node.id))
+      return { feed: this.#feed, left: [] }
+    }
+    const left = open.map((each) => ({ ...each, messages: source?.again?.(each.ticket) ?? each.messages }))
+    return { feed: this.#feed, left }
+  }
+
+  report(): SourceReport {
+    const { gate, node } = this.trigger
+    const { source, paused } = this.#feed
+    return {
+      node: node.id,
+      state: source === null || this.ended ? 'closed' : paused ? 'paused' : 'open',
+      inFlight: gate.inFlight.messages,
+      inFlightMax: gate.limit.messages,
+      partitions: source?.positions?.() ?? [],
+    }
+  }
+
+  end(): void {
+    if (this.ended) return
+    this.ended = true
+    if (this.#handsOver) this.#feed.detach()
+    sendMark(this.trigger, this.scope, endMark, () => this.#run.receiptClosed(null))
+  }
+
+  /** The execution is over. */
+  close(): void {
+    this.trigger.source = null
+    if (this.#handsOver) this.#detached = true
+    else this.#engine.closing(this.#feed.close())
+  }
+
+  emit(port: number, messages: readonly Message[], ticket: number, size: Size): void {
+    if (this.ended || this.#run.over) return this.trigger.gate.give(size)
+    // At most once: committed before anything is done with it, and never sent again.
+    if (this.#engine.plan.settings.delivery === 'at-most-once') this.#feed.source?.closed?.(ticket, null)
+    else this.#open.set(ticket, { ticket, port, messages, size, attempts: 0 })
+    this.scope.receiptsOpen += 1
+    this.#send(port, messages, ticket, size)
+  }
+
+  mark(mark: PassingMark): void {
+    if (this.ended || this.#run.over) return
+    sendMark(this.trigger, this.scope, mark, (failure) => {
+      this.#feed.source?.marked?.(mark, failure)
+      this.#run.receiptClosed(null)
+    })
+  }
+
+  complete(): void {
+    this.end()
+    this.#run.sourceEnded()
+  }
+
+  fail(failure: Failure): void {
+    this.#run.broke(this.scope, failure)
+  }
+
+  openScope(ended?: (failure: Failure | null) => void): Scope {
+    return this.#engine.openRun(this.trigger, ended).scope
+  }
+
+  endScope(scope: Scope): void {
+    this.#engine.runOf(scope)?.end()
+  }
+
+  /** Gives messages of this source to it, or to the host's dead-letter. */
+  deadLetter(letters: readonly SourceLetter[], signal: AbortSignal): Promise<void> {
+    const own = this.#feed.source?.deadLetter?.(letters, signal) ?? null
+    if (own !== null) return own
+    return this.#engine.host.deadLetter(
+      letters.map(
+        ({ message, failure }): DeadLetter => ({
+          workflow: this.#engine.plan.workflow.id,
+          execution: this.#run.id,
+          failure,
+          value: message.value,
+          key: message.key,
+          time: message.time,
+        }),
+      ),
+      signal,
+    )
+  }
+
+  gateOf(): CreditGate | null {
+    return this.trigger.gate
+  }
+
+  credited(size: Size): void {
+    this.trigger.gate.give(size)
+  }
+
+  grown(by: Size): void {
+    this.trigger.gate.overdraw(by)
+  }
+
+  closed(ticket: number, failure: Failure | null): void {
+    const { delivery } = this.#engine.plan.settings
+    if (this.#detached) return
+    if (delivery === 'at-least-once' && failure !== null && !this.#run.over) return this.#redeliver(ticket, failure)
+    this.#open.delete(ticket)
+    if (delivery !== 'at-most-once') this.#feed.source?.closed?.(ticket, failure)
+    this.#run.receiptClosed(null)
+  }
+
+  #send(port: number, messages: readonly Message[], ticket: number, size: Size): void {
+    this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.scope))
+  }
+
+  /** Sends a failed batch again from the bytes that the source holds; when that did not help, its messages go to the dead-letter. */
+  #redeliver(ticket: number, failure: Failure): void {
+    const held = this.#open.get(ticket)
+    const { redeliveriesMax, onFail } = this.#engine.plan.settings
+    if (held === undefined) return this.closed(ticket, null)
+    const again = this.#feed.source?.again?.(ticket) ?? null
+    if (again !== null && again.length === 0) return this.closed(ticket, null)
+    if (again !== null && held.attempts < redeliveriesMax) {
+      const delayMs = Math.min(redeliveryBackoffMs * 2 ** held.attempts, redeliveryBackoffMsMax)
+      held.attempts += 1
+      this.#engine.host.clock.after(delayMs, () => {
+        if (this.#run.over) return
+        this.trigger.gate.overdraw(held.size)
+        this.#send(held.port, again, ticket, held.size)
+      })
+      return
+    }
+    if (onFail === 'stop') return this.#run.broke(this.scope, failure)
+    const letters = (again ?? held.messages).map((message) => ({ message, failure }))
+    this.deadLetter(letters, this.scope.signal).then(
+      () => this.closed(ticket, null),
+      () => this.#run.broke(this.scope, failure),
+    )
+  }
+}
