@@ -2,6 +2,7 @@ import { fileAppend, fileRead, fileWrite } from './connectors/file/index.ts'
 import { generate } from './connectors/generate/index.ts'
 import { httpRequest } from './connectors/http/index.ts'
 import { interval } from './connectors/interval/index.ts'
+import { kafkaConsume, kafkaProduce } from './connectors/kafka/index.ts'
 import { manual } from './connectors/manual/index.ts'
 import { stdin, stdout } from './connectors/standard-streams/index.ts'
 import { topicPublish } from './connectors/topic/index.ts'
@@ -37,6 +38,8 @@ const types = {
   Generate: generate,
   HttpRequest: httpRequest,
   Interval: interval,
+  KafkaConsume: kafkaConsume,
+  KafkaProduce: kafkaProduce,
   Log: log,
   Loop: loop,
   Manual: manual,

@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs'
 import type { z } from 'zod'
 import type { LoopBuilder } from './compile/loop-builder.ts'
-import type { Into } from './document/document.ts'
+import type { Into, Settings } from './document/document.ts'
 import type { Expression } from './expression-field.ts'
 import type { Batch, PassingMark } from './flow/batch.ts'
 import type { CreditGate, Size } from './flow/credits.ts'
@@ -11,7 +11,7 @@ import type { Scope } from './flow/scope.ts'
 import type { Host } from './host.ts'
 
 export type { Expression } from './expression-field.ts'
-export { constant, expression, startExpression } from './expression-field.ts'
+export { constant, expression, readsBatch, startExpression } from './expression-field.ts'
 
 /** A node type at one version: schema, docs, examples and behaviour in one place. */
 export interface Definition<C> {
@@ -159,6 +159,8 @@ export interface WriteFailure {
 export interface NodeContext {
   readonly node: string
   readonly workflow: { readonly id: string; readonly name: string; readonly version: string }
+  /** What the workflow promises. */
+  readonly delivery: Settings['delivery']
   readonly host: Host
   /** Aborted when the pipeline is released. */
   readonly signal: AbortSignal

@@ -28,6 +28,13 @@ export function constant<T>(value: T): Expression<T> {
   return { $expression: 1, text: null, constant: value, ir: null, bound: 'message' }
 }
 
+/** Whether it reads more than the message: what is the batch's or the execution's. */
+export function readsBatch(expression: Expression<unknown>): boolean {
+  return expression.ir?.roots.some((root) => !messageRoots.has(root)) === true
+}
+
+const messageRoots: ReadonlySet<string> = new Set(['json', 'key', 'meta', 'request'])
+
 function expressionSchema<T>(inner: z.ZodType<T>, bound: 'message' | 'start'): z.ZodType<Expression<T>> {
   return z
     .unknown()

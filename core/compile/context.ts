@@ -1,5 +1,7 @@
 import type { Expression, NodeContext } from '../define.ts'
 import type { PlannedNode } from '../document/plan.ts'
+import { readsBatch } from '../expression-field.ts'
+import type { BatchInput, ExpressionInput } from '../expressions/index.ts'
 import { compileExpression, evaluate } from '../expressions/index.ts'
 import type { Message } from '../flow/message.ts'
 import { withValue } from '../flow/message.ts'
@@ -11,6 +13,7 @@ export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
   return {
     node: node.id,
     workflow: engine.plan.workflow,
+    delivery: engine.plan.settings.delivery,
     host: engine.host,
     signal: engine.signal,
     into: node.into,
@@ -38,6 +41,23 @@ function readerOf<T>(expression: Expression<T>, engine: Engine): (message: Messa
   // whoever reads a field that must not be wrong checks it there.
   if (expression.ir === null) return () => expression.constant as T
   const read = compileExpression(expression.ir)
+  if (!readsBatch(expression)) {
+    // One input for all messages: it is filled, read and left, and an expression cannot call anybody who would fill it anew.
+    const input: { -readonly [K in keyof ExpressionInput]: ExpressionInput[K] } = {
+      json: undefined,
+      key: null,
+      meta: null,
+      at: -1,
+      batch: nothingOfTheBatch,
+    }
+    return (message) => {
+      input.json = message.value
+      input.key = message.key
+      input.meta = message.meta
+      input.at = message.at
+      return read(input) as T
+    }
+  }
   return (message, scope) =>
     read({
       json: message.value,
@@ -46,6 +66,14 @@ function readerOf<T>(expression: Expression<T>, engine: Engine): (message: Messa
       at: message.at,
       batch: engine.batchInput(scope),
     }) as T
+}
+
+const nothingOfTheBatch: BatchInput = {
+  now: 0,
+  vars: {},
+  env: {},
+  execution: { id: '', mode: '' },
+  workflow: { id: '', name: '', version: '' },
 }
 
 function startValue<T>(expression: Expression<T>, engine: Engine): T {

@@ -12,19 +12,39 @@ import type { DeadLetter } from '../host.ts'
 import type { SourceReport } from '../pipeline.ts'
 import type { Emission, FeedReader } from './feed.ts'
 import { Feed } from './feed.ts'
+import type { Run, RunOwner } from './run.ts'
 import { sendMark } from './run.ts'
-import type { StreamRun, StreamRunOwner } from './stream-run.ts'
+import type { SharedThings } from './shared-things.ts'
 import type { Trigger } from './trigger.ts'
 
 const redeliveryBackoffMs = 100
 const redeliveryBackoffMsMax = 10_000
+
+/** What the long-lived execution needs of its pipeline besides. */
+export interface StreamRunOwner extends RunOwner {
+  readonly shared: SharedThings
+  openRun(trigger: Trigger, ended?: ((failure: Failure | null) => void) | null): Run
+  runOf(scope: Scope): Run | undefined
+  closing(promise: Promise<void>): void
+}
+
+/** The long-lived execution, as its sources see it. */
+export interface SourcesOwner {
+  readonly id: string
+  readonly over: boolean
+  readonly scope: Scope
+  receiptClosed(failure: Failure | null): void
+  broke(scope: Scope, failure: Failure): void
+  /** A source has no more. */
+  sourceEnded(): void
+}
 
 /** One source inside a stream execution: the owner of its receipts, and of what happens when one fails. */
 export class SourceRun implements ReceiptOwner, FeedReader {
   readonly trigger: Trigger
   ended = false
   readonly #engine: StreamRunOwner
-  readonly #run: StreamRun
+  readonly #run: SourcesOwner
   /** Batches in flight, for the case that they fail. */
   readonly #open = new Map<number, Emission & { attempts: number }>()
   #feed: Feed
@@ -32,7 +52,7 @@ export class SourceRun implements ReceiptOwner, FeedReader {
   #detached = false
   #handsOver = false
 
-  constructor(engine: StreamRunOwner, run: StreamRun, trigger: Trigger) {
+  constructor(engine: StreamRunOwner, run: SourcesOwner, trigger: Trigger) {
     this.#engine = engine
     this.#run = run
     this.trigger = trigger

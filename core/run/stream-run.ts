@@ -1,22 +1,11 @@
 import type { CreditGate } from '../flow/credits.ts'
-import type { Failure } from '../flow/failure.ts'
 import { failureOf } from '../flow/failure.ts'
-import type { Scope } from '../flow/scope.ts'
 import type { SourceReport } from '../pipeline.ts'
 import type { Emission, Feed } from './feed.ts'
-import type { RunOwner } from './run.ts'
 import { Run } from './run.ts'
-import type { SharedThings } from './shared-things.ts'
+import type { StreamRunOwner } from './source-run.ts'
 import { SourceRun } from './source-run.ts'
 import type { Trigger } from './trigger.ts'
-
-/** What the long-lived execution needs of its pipeline besides. */
-export interface StreamRunOwner extends RunOwner {
-  readonly shared: SharedThings
-  openRun(trigger: Trigger, ended?: ((failure: Failure | null) => void) | null): Run
-  runOf(scope: Scope): Run | undefined
-  closing(promise: Promise<void>): void
-}
 
 /** A source that one version leaves to the next. */
 export interface KeptSource {
