@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { nodeMarkdown } from '../cli/node-docs.ts'
 import type { NodeType } from '../core/define.ts'
@@ -48,8 +49,10 @@ async function typesIn(folder: 'operators' | 'connectors'): Promise<readonly Nod
   const entries = await readdir(new URL(`${folder}/`, root), { withFileTypes: true })
   const modules = await Promise.all(
     entries
-      .filter((entry) => entry.isDirectory())
-      .map((entry): Promise<object> => import(new URL(`${folder}/${entry.name}/index.ts`, root).href)),
+      .map((entry) => new URL(`${folder}/${entry.name}/index.ts`, root))
+      // A folder whose first node type is still to come has none.
+      .filter((index) => existsSync(index))
+      .map((index): Promise<object> => import(index.href)),
   )
   const exported = new Set<unknown>(modules.flatMap((module) => Object.values(module)))
   return catalogue.types.filter((type) => exported.has(type))
