@@ -1,3 +1,4 @@
+import { clickhouseInsert } from './connectors/clickhouse/index.ts'
 import { fileAppend, fileRead, fileWrite } from './connectors/file/index.ts'
 import { generate } from './connectors/generate/index.ts'
 import { httpRequest } from './connectors/http/index.ts'
@@ -28,6 +29,7 @@ import { throttle } from './operators/throttle/index.ts'
 const types = {
   Aggregate: aggregate,
   Call: call,
+  ClickhouseInsert: clickhouseInsert,
   Debounce: debounce,
   Dedupe: dedupe,
   Delay: delay,
