@@ -14,8 +14,8 @@ import { UsageError } from './usage-error.ts'
 export interface World {
   /** Dead letters since the start. */
   readonly deadLetters: number
-  /** Makes a plan run that was read from `file`. */
-  launch(plan: Plan, file: string): Promise<Pipeline>
+  /** Makes a plan run that was read from `file`, in the place of `before` if that runs. */
+  launch(plan: Plan, file: string, before?: Pipeline): Promise<Pipeline>
   close(): Promise<void>
 }
 
@@ -36,7 +36,7 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
     get deadLetters() {
       return deadLetters
     },
-    async launch(plan, file) {
+    async launch(plan, file, before) {
       const folders = [...new Set([dirname(resolve(file)), process.cwd(), ...extra])]
       const host = createHost({
         ...parts,
@@ -51,7 +51,7 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
           keep(letters, options.deadLetter, parts.log)
         },
       })
-      return launch(plan, catalogue, host, { folders })
+      return launch(plan, catalogue, host, { folders }, before)
     },
     close: async () => pools?.close(),
   }

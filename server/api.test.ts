@@ -143,6 +143,8 @@ describe('the API', () => {
       '/api/workflows',
       '/api/workflows/{id}',
       '/api/workflows/{id}/run',
+      '/api/workflows/{id}/sources',
+      '/api/workflows/{id}/reload',
       '/api/executions',
       '/api/executions/{id}',
       '/api/topics/{name}',

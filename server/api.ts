@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import type { SourceReport } from '../core/pipeline.ts'
 import { hasBody, readBody } from './body.ts'
 import { summaryOf, workflowOf, workflowSchema, workflowSummarySchema } from './describe-workflow.ts'
 import { errorBody, HttpError } from './http-error.ts'
@@ -120,6 +121,60 @@ const readTopic = createRoute({
   },
 })
 
+const positionSchema = z.object({
+  partition: z.string(),
+  next: z.number().describe('The next record to be read'),
+  committed: z.number().nullable(),
+  end: z.number().nullable(),
+  lag: z.number().nullable().describe('Records between the first that is not done and the end'),
+  inFlight: z.number().int(),
+  oldestMs: z.number().describe('How long the oldest batch has been in flight'),
+})
+const sourceSchema = z
+  .object({
+    node: z.string(),
+    state: z.enum(['open', 'paused', 'closed']),
+    inFlight: z.number().int(),
+    inFlightMax: z.number().int(),
+    partitions: z.array(positionSchema),
+  })
+  .openapi('Source')
+const node = name.nullable().default(null).describe('A trigger; all of them when absent')
+const commandSchema = z.discriminatedUnion('do', [
+  z.object({ do: z.enum(['pause', 'resume']), node }),
+  z.object({
+    do: z.literal('seek'),
+    node,
+    to: z.discriminatedUnion('kind', [
+      z.object({ kind: z.enum(['earliest', 'latest']) }),
+      z.object({ kind: z.literal('time'), timeMs: z.number().int().min(0) }),
+      z.object({ kind: z.literal('offset'), offset: z.number().int().min(0) }),
+    ]),
+  }),
+])
+const sourcesAnswer = json(z.object({ sources: z.array(sourceSchema) }), 'Where they stand')
+const getSources = createRoute({
+  method: 'get',
+  path: '/api/workflows/{id}/sources',
+  summary: 'Where the stream triggers of a workflow stand',
+  request: { params: idParams },
+  responses: { 200: sourcesAnswer, 404: refused },
+})
+const controlSources = createRoute({
+  method: 'post',
+  path: '/api/workflows/{id}/sources',
+  summary: 'Pauses, resumes or moves the stream triggers of a workflow',
+  request: { params: idParams, body: { content: { 'application/json': { schema: commandSchema } } } },
+  responses: { 200: sourcesAnswer, 400: refused, 404: refused, 409: refused },
+})
+const reloadWorkflow = createRoute({
+  method: 'post',
+  path: '/api/workflows/{id}/reload',
+  summary: 'Reads a workflow again from the file that it came from, and lets the new version take over',
+  request: { params: idParams },
+  responses: { 200: json(workflowSummarySchema, 'The new version runs'), 404: refused, 409: refused },
+})
+
 /** The API as a request listener for paths below /api/. */
 export function createApi(parts: ServerParts): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const { limits, topics, workflows, log } = parts
@@ -148,6 +203,22 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
     const topic = `executions/${execution.id}`
     topics.prepare(topic)
     return c.json({ execution: execution.id, topic }, 202)
+  })
+  app.openapi(getSources, (c) => {
+    const deployed = workflows.deployed.get(c.req.valid('param').id)
+    if (deployed === undefined) throw new HttpError(404, 'workflow.unknown', 'There is no such workflow.')
+    return c.json({ sources: sourcesOf(deployed.pipeline.sources()) }, 200)
+  })
+  app.openapi(controlSources, async (c) => {
+    const reports = await workflows.control(c.req.valid('param').id, c.req.valid('json'))
+    return c.json({ sources: sourcesOf(reports) }, 200)
+  })
+  app.openapi(reloadWorkflow, async (c) => {
+    const { id } = c.req.valid('param')
+    await workflows.reload(id)
+    const deployed = workflows.deployed.get(id)
+    if (deployed === undefined) throw new HttpError(404, 'workflow.unknown', 'There is no such workflow.')
+    return c.json(summaryOf(deployed), 200)
   })
   app.openapi(listExecutions, (c) => c.json({ executions: [...workflows.list()] }, 200))
   app.openapi(getExecution, (c) => {
@@ -209,6 +280,10 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
     return answer(new HttpError(500, 'server.error', 'The server failed on this request.', 'Look into its log.'))
   })
   return (request, response) => serve(app.fetch, request, response, limits)
+}
+
+function sourcesOf(reports: readonly SourceReport[]): z.infer<typeof sourceSchema>[] {
+  return reports.map((each) => ({ ...each, partitions: each.partitions.map((partition) => ({ ...partition })) }))
 }
 
 interface Bindings {

@@ -22,7 +22,7 @@ import { createSpool, removeStaleSpools } from './spool.ts'
 import { systemClock } from './system-clock.ts'
 import type { TopicLimits, TopicStore } from './topics.ts'
 import { createTopics } from './topics.ts'
-import type { Workflows } from './workflows.ts'
+import type { Relaunch, Workflows } from './workflows.ts'
 import { createWorkflows } from './workflows.ts'
 
 export interface ServerOptions {
@@ -52,10 +52,12 @@ export interface MillraceServer {
   readonly url: string
   readonly port: number
   /**
-   * Shows the workflow in the API and opens its triggers; replaces the one with the same id. Answers its stream execution, if
-   * any. Rejects with a NodeError `workflow.bad-id` for an id that cannot stand in an address, and when a trigger does not open.
+   * Shows the workflow in the API and opens its triggers. One that has an id which is taken takes over from what runs there: its streams go
+   * on without a gap. `relaunch` reads the workflow again when a client asks for it. Answers its stream execution, if any. Rejects with a NodeError `workflow.bad-id` for an id that cannot stand in an address, and when a trigger does not open.
    */
-  deploy(id: string, pipeline: Pipeline): Promise<Execution | null>
+  deploy(id: string, pipeline: Pipeline, relaunch?: Relaunch): Promise<Execution | null>
+  /** Puts what `relaunch` gives in the place of what runs. */
+  reload(id: string): Promise<void>
   undeploy(id: string): Promise<void>
   /** Takes no more, drains executions, ends streams, closes sockets; cuts what is left at the limit. Idempotent. */
   close(): Promise<void>
@@ -156,8 +158,12 @@ class HttpSide implements MillraceServer {
     )
   }
 
-  deploy(id: string, pipeline: Pipeline): Promise<Execution | null> {
-    return this.#workflows.deploy(id, pipeline)
+  deploy(id: string, pipeline: Pipeline, relaunch?: Relaunch): Promise<Execution | null> {
+    return this.#workflows.deploy(id, pipeline, relaunch)
+  }
+
+  reload(id: string): Promise<void> {
+    return this.#workflows.reload(id)
   }
 
   undeploy(id: string): Promise<void> {

@@ -1,10 +1,13 @@
 import { NodeError } from '../core/flow/failure.ts'
 import { message } from '../core/flow/message.ts'
 import type { Clock, Log } from '../core/host.ts'
-import type { Execution, Outcome, Pipeline } from '../core/pipeline.ts'
+import type { Execution, Outcome, Pipeline, SourceCommand, SourceReport } from '../core/pipeline.ts'
 import type { WireOutcome } from '../core/protocol/server-frames.ts'
 import { HttpError } from './http-error.ts'
 import type { Admission } from './topics.ts'
+
+/** Makes a pipeline of what a workflow's document says now. `before` is the one that it is to take over from. */
+export type Relaunch = (before: Pipeline) => Promise<Pipeline>
 
 /** A pipeline that runs on this server. */
 export interface Deployed {
@@ -32,7 +35,15 @@ export interface Workflows {
   readonly ready: boolean
   /** Ended executions by state, since the server started. */
   readonly endedCounts: Readonly<Record<WireOutcome['state'], number>>
-  deploy(id: string, pipeline: Pipeline): Promise<Execution | null>
+  /**
+   * Opens a pipeline under an id. Where another one runs under it, the new one takes over from that: streams go on without a gap, and the old
+   * one comes back when the new one does not start. `relaunch` makes the next version when somebody asks for it.
+   */
+  deploy(id: string, pipeline: Pipeline, relaunch?: Relaunch): Promise<Execution | null>
+  /** Puts what `relaunch` gives in the place of what runs. Throws an HttpError for a workflow that is unknown or has nothing to be read again. */
+  reload(id: string): Promise<void>
+  /** Pauses, resumes or moves the stream triggers of a workflow. Throws an HttpError where that cannot be. */
+  control(id: string, command: SourceCommand): Promise<readonly SourceReport[]>
   undeploy(id: string): Promise<void>
   /** Starts an execution with one message. Throws an HttpError for an unknown workflow or entry, and when too many run. */
   run(workflow: string, entry: string | null, input: unknown): Execution
@@ -61,8 +72,18 @@ export function createWorkflows(options: WorkflowsOptions): Workflows {
 
 interface Entry extends Deployed {
   ready: boolean
+  readonly relaunch: Relaunch | null
   readonly unwatch: () => void
+  /** Streams that failed one after the other, for the wait before the next. */
+  failures: number
+  cancelRestart: () => void
 }
+
+/** A stream that fails is started again after a second, then two, and so on up to a minute. */
+const restartMs = 1_000
+const restartMsMax = 60_000
+/** One that fails so soon after it took over gives its place back. */
+const probationMs = 5_000
 
 class Registry implements Workflows {
   readonly deployed = new Map<string, Entry>()
@@ -80,23 +101,54 @@ class Registry implements Workflows {
     return true
   }
 
-  async deploy(id: string, pipeline: Pipeline): Promise<Execution | null> {
+  async deploy(id: string, pipeline: Pipeline, relaunch?: Relaunch): Promise<Execution | null> {
     if (!/^[A-Za-z0-9._~-]{1,100}$/.test(id))
       throw new NodeError(
         'workflow.bad-id',
         `A workflow cannot be deployed as ${JSON.stringify(id)}: use letters, digits and . _ ~ -`,
       )
-    // The old version goes first: both would claim the same routes.
-    await this.undeploy(id)
-    const watching = pipeline.started$.subscribe((execution) => this.#watch(id, execution))
-    const entry: Entry = { id, pipeline, ready: false, unwatch: () => watching.unsubscribe() }
+    const before = this.deployed.get(id)
+    before?.cancelRestart()
+    const entry: Entry = {
+      id,
+      pipeline,
+      ready: false,
+      relaunch: relaunch ?? before?.relaunch ?? null,
+      unwatch: () => watching.unsubscribe(),
+      failures: 0,
+      cancelRestart: () => undefined,
+    }
+    const watching = pipeline.started$.subscribe((execution) => this.#watch(entry, execution))
     this.deployed.set(id, entry)
     try {
-      const execution = await pipeline.open()
+      const execution = await pipeline.open(before?.pipeline)
       entry.ready = true
+      if (before !== undefined) this.#retire(before, entry, execution)
       return execution
     } catch (thrown) {
-      await this.undeploy(id)
+      if (before === undefined) await this.undeploy(id)
+      else await this.#giveBack(entry, before, thrown)
+      throw thrown
+    }
+  }
+
+  async reload(id: string): Promise<void> {
+    const entry = this.#known(id)
+    if (entry.relaunch === null)
+      throw new HttpError(409, 'workflow.not-from-file', `Workflow ${id} was not read from a file of this server.`)
+    try {
+      await this.deploy(id, await entry.relaunch(entry.pipeline), entry.relaunch)
+    } catch (thrown) {
+      if (thrown instanceof NodeError) throw new HttpError(409, thrown.code, thrown.message)
+      throw thrown
+    }
+  }
+
+  async control(id: string, command: SourceCommand): Promise<readonly SourceReport[]> {
+    try {
+      return await this.#known(id).pipeline.control(command)
+    } catch (thrown) {
+      if (thrown instanceof NodeError) throw new HttpError(409, thrown.code, `Not done: ${thrown.message}.`)
       throw thrown
     }
   }
@@ -105,19 +157,13 @@ class Registry implements Workflows {
     const entry = this.deployed.get(id)
     if (entry === undefined) return
     this.deployed.delete(id)
+    entry.cancelRestart()
     await entry.pipeline.release(limitMs)
     entry.unwatch()
   }
 
   run(workflow: string, entry: string | null, input: unknown): Execution {
-    const known = this.deployed.get(workflow)
-    if (known === undefined)
-      throw new HttpError(
-        404,
-        'workflow.unknown',
-        `There is no workflow ${JSON.stringify(workflow)}.`,
-        'GET /api/workflows lists them.',
-      )
+    const known = this.#known(workflow)
     if (this.running() >= this.#options.runningMax)
       throw new HttpError(
         503,
@@ -198,7 +244,76 @@ class Registry implements Workflows {
     await Promise.all([...this.deployed.keys()].map((id) => this.undeploy(id, limitMs)))
   }
 
-  #watch(workflow: string, execution: Execution): void {
+  #known(id: string): Entry {
+    const entry = this.deployed.get(id)
+    if (entry !== undefined) return entry
+    throw new HttpError(
+      404,
+      'workflow.unknown',
+      `There is no workflow ${JSON.stringify(id)}.`,
+      'GET /api/workflows lists them.',
+    )
+  }
+
+  /** The version before goes when its executions are over; it stays at hand while the new one is on probation. */
+  #retire(before: Entry, entry: Entry, execution: Execution | null): void {
+    const done = (): void => {
+      before.pipeline
+        .release()
+        .then(before.unwatch, (thrown: unknown) =>
+          this.#options.log.write('warn', `The version before of ${entry.id} did not close`, { error: String(thrown) }),
+        )
+    }
+    if (execution === null) return done()
+    let over = false
+    const cancel = this.#options.clock.after(probationMs, () => {
+      over = true
+      done()
+    })
+    void execution.done.then((outcome) => {
+      if (over) return
+      cancel()
+      if (outcome.state !== 'failed' || this.deployed.get(entry.id) !== entry) return done()
+      entry.cancelRestart()
+      void this.#giveBack(entry, before, outcome.failure?.message ?? 'it failed')
+    })
+  }
+
+  /** The new version did not start: the one before takes its place again. */
+  async #giveBack(entry: Entry, before: Entry, why: unknown): Promise<void> {
+    const text = why instanceof Error ? why.message : String(why)
+    this.#options.log.write('error', `The new version of ${entry.id} did not start; the one before goes on`, {
+      workflow: entry.id,
+      error: text,
+    })
+    this.deployed.set(entry.id, before)
+    await entry.pipeline.release(0)
+    entry.unwatch()
+    await before.pipeline.open()
+  }
+
+  /** A stream that failed begins again where its source says; one that keeps failing waits longer each time. */
+  #restart(entry: Entry, execution: Execution): void {
+    const { nodes, entries } = entry.pipeline.plan
+    const stream = entries.some((each) => each.lifetime === 'stream' && nodes[each.node]?.id === execution.entry)
+    if (!stream || this.deployed.get(entry.id) !== entry) return
+    const ranMs = this.#options.clock.now() - execution.startedAt
+    entry.failures = ranMs > restartMsMax ? 1 : entry.failures + 1
+    const delayMs = Math.min(restartMs * 2 ** (entry.failures - 1), restartMsMax)
+    this.#options.log.write('warn', `The stream of ${entry.id} failed and starts again in ${delayMs} ms`, {
+      workflow: entry.id,
+    })
+    entry.cancelRestart = this.#options.clock.after(delayMs, () => {
+      entry.pipeline
+        .open()
+        .catch((thrown: unknown) =>
+          this.#options.log.write('error', `The stream of ${entry.id} did not start`, { error: String(thrown) }),
+        )
+    })
+  }
+
+  #watch(entry: Entry, execution: Execution): void {
+    const workflow = entry.id
     const ended = (outcome: WireOutcome): void => {
       this.endedCounts[outcome.state] += 1
       this.#ended.set(execution.id, {
@@ -210,6 +325,7 @@ class Registry implements Workflows {
       const oldest = this.#ended.keys().next()
       if (this.#ended.size > this.#options.keptMax && oldest.done !== true) this.#ended.delete(oldest.value)
       this.#options.onEnded(execution.id, outcome)
+      if (outcome.state === 'failed' || outcome.state === 'lost') this.#restart(entry, execution)
     }
     execution.done.then(
       (outcome) => ended(wireOutcome(outcome)),

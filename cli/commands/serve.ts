@@ -1,4 +1,6 @@
 import type { Plan } from '../../core/document/plan.ts'
+import { NodeError } from '../../core/flow/failure.ts'
+import type { Pipeline } from '../../core/pipeline.ts'
 import type { MillraceServer } from '../../server/create-server.ts'
 import { createServer } from '../../server/create-server.ts'
 import { createLog } from '../../server/log.ts'
@@ -7,6 +9,7 @@ import { aborted, onInterrupt } from '../interrupt.ts'
 import type { WorldOptions } from '../options.ts'
 import { portOf } from '../options.ts'
 import { UsageError } from '../usage-error.ts'
+import type { World } from '../world.ts'
 
 export interface ServeOptions extends WorldOptions {
   readonly port: string
@@ -32,6 +35,21 @@ export async function serve(files: readonly string[], options: ServeOptions): Pr
     await server.close()
     await close()
   }
+}
+
+/** The document as it stands in its file now. Rejects with its problems; then what runs goes on. */
+async function relaunch(world: World, file: string, before: Pipeline): Promise<Pipeline> {
+  const { load, problemLine } = await import('../load.ts')
+  const loaded = load(file)
+  const problems = loaded.ok ? [] : loaded.problems.map((each) => problemLine(file, each))
+  if (!loaded.ok) throw new NodeError('workflow.has-problems', `the new version cannot run:\n${problems.join('\n')}`)
+  const { id } = loaded.value.plan.workflow
+  if (id !== before.plan.workflow.id)
+    throw new NodeError(
+      'workflow.renamed',
+      `${file} is now called ${JSON.stringify(id)}; the one that runs is ${JSON.stringify(before.plan.workflow.id)}. Restart the server for a new name`,
+    )
+  return world.launch(loaded.value.plan, file, before)
 }
 
 interface ServedDocument {
@@ -66,7 +84,7 @@ async function deployAll(
   const world = await createWorld(options, plans, { log, hub: server.hub, topics: server.topics })
   try {
     for (const { file, plan } of documents) {
-      await server.deploy(plan.workflow.id, await world.launch(plan, file))
+      await server.deploy(plan.workflow.id, await world.launch(plan, file), (before) => relaunch(world, file, before))
       console.error(`${file}: ${plan.workflow.name} is deployed`)
     }
   } catch (thrown) {

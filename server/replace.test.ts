@@ -1,0 +1,157 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { compile } from '../core/compile/compile.ts'
+import { parse } from '../core/document/parse.ts'
+import { plan } from '../core/document/plan.ts'
+import type { Pipeline } from '../core/pipeline.ts'
+import { catalogue } from '../nodes.ts'
+import type { MillraceServer } from './create-server.ts'
+import { createServer } from './create-server.ts'
+import { createHost } from './host.ts'
+import { isolate } from './isolation/isolate.ts'
+import { until } from './testing.ts'
+
+let server: MillraceServer
+let folder: string
+let lines: string[]
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'millrace-replace-'))
+  lines = []
+  server = await createServer({ port: 0, log: { write: (_level, text) => void lines.push(text) } })
+})
+afterEach(async () => {
+  await server.close()
+  await rm(folder, { recursive: true })
+})
+
+/** Numbers, a thousand a second, each with the version that wrote it. */
+function version(label: string, options: { settings?: string; field?: string; before?: Pipeline } = {}): Pipeline {
+  const path = join(folder, 'out.ndjson')
+  const document = parse(
+    `millrace: 1\nname: t\nsettings: { ${options.settings ?? ''} }\nnodes:\n  src: { type: generate@1, config: { perSecond: 1000 } }\n  a: { type: set@1, onError: stop, config: { fields: { n: "{{ $json.n }}", by: ${options.field ?? label} } } }\n  out: { type: file.append@1, config: { path: ${JSON.stringify(path)} } }\nedges: [src -> a, a -> out]\n`,
+  )
+  if (!document.ok) throw new Error(JSON.stringify(document.problems))
+  const planned = plan(document.value, catalogue, { version: label })
+  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const host = createHost({
+    allowEnv: [],
+    environment: {},
+    vars: {},
+    folders: [folder],
+    log: { write: (_level, text) => void lines.push(text) },
+    deadLetter: async () => undefined,
+  })
+  if (planned.value.settings.isolation === 'thread') return isolate(planned.value, host, { folders: [folder] })
+  return compile(planned.value, catalogue, host, { before: options.before })
+}
+
+async function written(): Promise<readonly { readonly n: number; readonly by: string }[]> {
+  const text = await readFile(join(folder, 'out.ndjson'), 'utf8').catch(() => '')
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line))
+}
+
+const by = async (label: string): Promise<number> => (await written()).filter((each) => each.by === label).length
+
+async function expectEachOnce(): Promise<void> {
+  const numbers = (await written()).map((each) => each.n)
+  expect(numbers).toStrictEqual(Array.from({ length: numbers.length }, (_, n) => n))
+}
+
+describe('a new version of a stream', () => {
+  it.each(['shared', 'thread'])('takes over without a gap or a repetition (isolation: %s)', async (isolation) => {
+    const settings = `isolation: ${isolation}`
+    const one = version('one', { settings })
+    await server.deploy('t', one)
+    await until(async () => (await by('one')) > 50)
+    const two = version('two', { settings, before: one })
+    await server.deploy('t', two)
+    await until(async () => (await by('two')) > 50)
+    await server.deploy('t', version('three', { settings, before: two }))
+    await until(async () => (await by('three')) > 50)
+    await server.undeploy('t')
+    await expectEachOnce()
+  })
+
+  it('that does not start gives its place back to the one before', async () => {
+    const one = version('one')
+    await server.deploy('t', one)
+    await until(async () => (await by('one')) > 50)
+    const before = await by('one')
+    // Its first message stops it.
+    await server.deploy('t', version('two', { before: one, field: '"{{ $json.none.such }}"' }))
+    await until(async () => (await by('one')) > before + 200)
+    expect(lines.filter((line) => line.includes('the one before goes on'))).toHaveLength(1)
+    expect(await by('two')).toBe(0)
+  })
+
+  it('that fails later starts again by itself, waiting longer each time', async () => {
+    await server.deploy('t', version('one', { field: '"{{ $json.n < 100 ? 1 : $json.none.such }}"' }))
+    await until(() => lines.filter((line) => line.includes('starts again')).length === 2, 20_000)
+    expect(lines.filter((line) => line.includes('starts again'))).toStrictEqual([
+      'The stream of t failed and starts again in 1000 ms',
+      'The stream of t failed and starts again in 2000 ms',
+    ])
+  })
+
+  it('is read from its file again when a client asks; one with problems leaves the other running', async () => {
+    let wrong = false
+    await server.deploy('t', version('one'), async (before) => {
+      if (wrong) throw new Error('unreadable')
+      return version('two', { before })
+    })
+    await until(async () => (await by('one')) > 50)
+    const reload = (): Promise<Response> => fetch(`${server.url}/api/workflows/t/reload`, { method: 'POST' })
+    expect((await reload()).status).toBe(200)
+    await until(async () => (await by('two')) > 50)
+    wrong = true
+    expect((await reload()).status).toBe(500)
+    const before = await by('two')
+    await until(async () => (await by('two')) > before + 50)
+    await server.undeploy('t')
+    await expectEachOnce()
+  })
+})
+
+describe('the stream triggers of a workflow', () => {
+  const call = async (method: string, body?: unknown): Promise<{ status: number; body: unknown }> => {
+    const answer = await fetch(`${server.url}/api/workflows/t/sources`, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    })
+    return { status: answer.status, body: await answer.json() }
+  }
+
+  it('are paused and resumed through the API, and say what they cannot do', async () => {
+    await server.deploy('t', version('one'))
+    await until(async () => (await by('one')) > 50)
+    expect(await call('POST', { do: 'pause' })).toMatchObject({
+      status: 200,
+      body: { sources: [{ node: 'src', state: 'paused' }] },
+    })
+    await until(async () => (await call('GET')).body !== null && (await inFlight()) === 0)
+    const paused = await by('one')
+    expect(await call('POST', { do: 'resume', node: 'src' })).toMatchObject({ body: { sources: [{ state: 'open' }] } })
+    await until(async () => (await by('one')) > paused + 50)
+    expect(await call('POST', { do: 'seek', to: { kind: 'latest' } })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'source.cannot-seek', message: expect.stringContaining('src (generate@1)') } },
+    })
+    expect(await call('POST', { do: 'pause', node: 'nobody' })).toMatchObject({
+      status: 409,
+      body: { error: { message: expect.stringContaining('"nobody"; the workflow has src') } },
+    })
+    expect((await call('POST', { do: 'fly' })).status).toBe(400)
+  })
+
+  const inFlight = async (): Promise<number> => {
+    const { body } = await call('GET')
+    const { sources } = body as { sources: { inFlight: number }[] }
+    return sources.reduce((sum, each) => sum + each.inFlight, 0)
+  }
+})
