@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { FfmpegDecoder } from '../demos/thumbnails/video/decoder.ts'
 import { resolveDecoder } from '../demos/thumbnails/video/decoder.ts'
@@ -12,13 +13,14 @@ import type { ThumbnailRun } from './thumbnail-run.ts'
 import { startMeasuredDemo } from './thumbnails-server.ts'
 
 const rounds = 9
+const settleMs = 100
 const videoSeconds = 120
 const keyframes = videoSeconds / 2
 
 /**
  * All keyframes of 2 minutes of 1080p H.264 as thumbnails, beside ffmpeg's best command line, in turn: first by the task's
  * generator alone, then through the whole demo, where the time counts from the upload's last byte.
- * Takes about 12 s, and 30 s more the first time on a machine, when it makes the video. Throws when there is no ffmpeg.
+ * Takes about 20 s, and 30 s more the first time on a machine, when it makes the video. Throws when there is no ffmpeg.
  */
 export async function benchThumbnails(): Promise<readonly BenchRow[]> {
   const demo = await startMeasuredDemo()
@@ -36,7 +38,10 @@ async function measure(way: string, runOurs: (path: string) => Promise<Thumbnail
   const ours: ThumbnailRun[] = []
   const peer: ThumbnailRun[] = []
   for (let round = -2; round < rounds; round++) {
+    // What a run leaves behind (a process that vanishes, an upload that is removed) is no part of the next one's time.
+    await setTimeout(settleMs)
     const theirs = await runPeer(ffmpeg, path)
+    await setTimeout(settleMs)
     const mine = await runOurs(path)
     if (mine.count !== keyframes) throw new Error(`expected ${keyframes} thumbnails, got ${mine.count}`)
     if (round < 0) continue
