@@ -8,6 +8,7 @@ import { openKeyframeDecoder } from './inprocess.ts'
 import { detached } from './keyframe.ts'
 import { clusterHeader, streamHeader } from './matroska-pipe.ts'
 import type { Picture, PlannedFrame, Size } from './plan.ts'
+import { emptyRoom } from './room.ts'
 import { splitSmjpeg } from './smjpeg.ts'
 import type { VideoSource } from './source.ts'
 import type { ThumbnailsContext } from './values.ts'
@@ -35,8 +36,8 @@ export async function* decodeFed(
   const notFed = new Map<number, 'cut-off' | 'leaning'>()
   const feeding = feed(source, plan, ffmpeg.stdin, notFed).catch(() => undefined)
   const leaning = new LeaningFrames(source, size)
+  let at = 0
   try {
-    let at = 0
     const skipTo = async function* (place: number): AsyncGenerator<Picture, void, undefined> {
       for (; at < place; at++) {
         const frame = plan[at]
@@ -45,7 +46,9 @@ export async function* decodeFed(
         yield why === 'leaning' ? await leaning.decode(frame) : { frame, reason: why ?? 'undecodable' }
       }
     }
-    for await (const { timeMs, data } of splitSmjpeg(ffmpeg.stdout)) {
+    const pictures = splitSmjpeg(ffmpeg.stdout)
+    for (let next = await pictures.next(); next.done !== true; next = await pictures.next()) {
+      const { timeMs, data } = next.value
       const place = Math.round(timeMs / placeMs)
       const frame = plan[place]
       if (frame === undefined || place < at) continue
@@ -60,8 +63,9 @@ export async function* decodeFed(
     yield* skipTo(plan.length)
   } finally {
     leaning.close()
-    await ffmpeg.stop()
-    await feeding
+    const gone = Promise.all([ffmpeg.stop(), feeding])
+    // With all pictures there, nobody waits for the killed process to vanish, which takes as long as three pictures.
+    if (at < plan.length) await gone
   }
 }
 
@@ -74,9 +78,11 @@ async function feed(
   stdin: Writable,
   notFed: Map<number, 'cut-off' | 'leaning'>,
 ): Promise<void> {
+  // One is read into while ffmpeg takes the other.
+  const rooms = [emptyRoom(), emptyRoom()]
   const readAt = async (place: number): Promise<Awaited<ReturnType<VideoSource['read']>>> => {
     const frame = plan[place]
-    return frame === undefined ? null : source.read(frame.time)
+    return frame === undefined ? null : source.read(frame.time, rooms[place % 2])
   }
   try {
     await write(stdin, streamHeader(source))

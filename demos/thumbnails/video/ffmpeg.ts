@@ -11,12 +11,10 @@ export interface FfmpegRun {
   stderrTail(): string
   /** Exit code when the process is over; null when a signal ended it. */
   readonly exited: Promise<number | null>
-  /** Ends the process if it still runs: politely, then by force. Resolves when it is gone. Idempotent. */
+  /** Ends the process if it still runs, at once: there is nothing for it to save. Resolves when it is gone. Idempotent. */
   stop(): Promise<void>
 }
 
-/** How long ffmpeg may take to leave by itself. There is nothing for it to save, so this is short. */
-const politeMs = 300
 const stderrBytesMax = 16_384
 
 /**
@@ -62,13 +60,10 @@ export function startFfmpeg(
 
   const stop = async () => {
     if (over) return
-    child.kill('SIGTERM')
-    // Frees an ffmpeg that sleeps in a write to a full pipe, or waits for input.
+    child.kill('SIGKILL')
     child.stdin.destroy()
     child.stdout.destroy()
-    const force = setTimeout(() => child.kill('SIGKILL'), politeMs)
     await exited
-    clearTimeout(force)
   }
   const onAbort = () => void stop()
   options.signal.addEventListener('abort', onAbort, { once: true })

@@ -1,12 +1,14 @@
 import type { FileHandle } from 'node:fs/promises'
 import { open } from 'node:fs/promises'
+import type { Room } from './room.ts'
+import { bytesAt } from './room.ts'
 
 /** The keyframes of a Matroska or WebM file that its own index (Cues) lists. */
 export interface MatroskaCues {
   /** Ascending, in seconds. */
   readonly times: readonly number[]
-  /** The keyframe at exactly one of `times`; null where the file ends before it or the index is wrong. */
-  read(time: number): Promise<Uint8Array | null>
+  /** The keyframe at exactly one of `times`, in the room; null where the file ends before it or the index is wrong. */
+  read(time: number, room?: Room): Promise<Uint8Array | null>
   close(): Promise<void>
 }
 
@@ -24,9 +26,9 @@ export async function openCues(path: string, track: number): Promise<MatroskaCue
   }
   return {
     times: [...cues.keys()].sort((a, b) => a - b),
-    read: async (time) => {
+    read: async (time, room) => {
       const cue = cues.get(time)
-      return cue === undefined ? null : await readBlock(file, cue, track).catch(() => null)
+      return cue === undefined ? null : await readBlock(file, cue, track, room).catch(() => null)
     },
     close: () => file.close(),
   }
@@ -120,7 +122,7 @@ function hasEncodings(head: Buffer, tracks: Element): boolean {
 }
 
 /** The first block of the track from the place that the cue names. Null for anything unexpected. */
-async function readBlock(file: FileHandle, cue: Cue, track: number): Promise<Uint8Array | null> {
+async function readBlock(file: FileHandle, cue: Cue, track: number, room?: Room): Promise<Uint8Array | null> {
   const cluster = element(await bytesAt(file, cue.clusterAt, 12), 0)
   if (cluster?.id !== id.cluster) return null
   let at = cue.clusterAt + cluster.start + (cue.blockAt ?? 0)
@@ -138,7 +140,7 @@ async function readBlock(file: FileHandle, cue: Cue, track: number): Promise<Uin
       if (((bytes[number.next + 2] ?? 0) & 0x06) !== 0) return null
       const length = found.end - number.next - 3
       if (length > packetBytesMax) return null
-      const packet = await bytesAt(file, at + number.next + 3, length)
+      const packet = await bytesAt(file, at + number.next + 3, length, room)
       return packet.length < length ? null : packet
     }
     at += found.end
@@ -197,15 +199,4 @@ function vint(bytes: Buffer, at: number): { readonly value: number; readonly nex
     value = value * 256 + byte
   }
   return { value: ones ? Number.POSITIVE_INFINITY : value, next: at + width }
-}
-
-async function bytesAt(file: FileHandle, at: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafeSlow(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, at + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return bytes.subarray(0, filled)
 }

@@ -15,6 +15,9 @@ import {
 import { NodeError } from '../../../core/flow/failure.ts'
 import { openCues } from './matroska-cues.ts'
 import { fitsMatroskaPipe } from './matroska-pipe.ts'
+import type { Mp4Samples } from './mp4-samples.ts'
+import { openSamples } from './mp4-samples.ts'
+import type { Room } from './room.ts'
 
 /** A video whose keyframes can be listed and read one by one, without decoding and without reading the rest. */
 export interface VideoSource {
@@ -32,8 +35,8 @@ export interface VideoSource {
   readonly description: Uint8Array | null
   readonly decoderConfig: VideoDecoderConfig
   keyframes(signal: AbortSignal): Promise<Keyframes>
-  /** The keyframe at exactly this time, or null where the file ends before it. */
-  read(time: number): Promise<Uint8Array | null>
+  /** The keyframe at exactly this time, or null where the file ends before it. If a room is given, it may lie in there. */
+  read(time: number, room?: Room): Promise<Uint8Array | null>
   close(): void
 }
 
@@ -132,9 +135,7 @@ async function describe(input: Input, path: string): Promise<VideoSource | null>
   const startS = format === MPEG_TS.name ? await input.getFirstTimestamp() : 0
   // A recording that was written as it happened does not state its length.
   const durationS = (await input.getDurationFromMetadata()) ?? (await track.computeDuration())
-  const matroska = format === MATROSKA.name || format === WEBM.name
-  const cues = matroska ? await openCues(path, track.id) : null
-  return {
+  const described = {
     container: format === MPEG_TS.name ? 'MPEG-TS' : format,
     startS,
     codec,
@@ -144,13 +145,23 @@ async function describe(input: Input, path: string): Promise<VideoSource | null>
     durationMs: Math.round((durationS - startS) * 1000),
     description: decoderConfig.description === undefined ? null : bytesOf(decoderConfig.description),
     decoderConfig,
+  }
+  const matroska = format === MATROSKA.name || format === WEBM.name
+  const cues = matroska ? await openCues(path, track.id) : null
+  const samples = format === MP4.name || format === QTFF.name ? await openSamples(path, track.id) : null
+  return {
+    ...described,
     keyframes: async (signal) =>
       cues === null ? await listKeyframes(sink, signal) : { times: cues.times, whole: true },
-    read: (time) => cues?.read(time) ?? readKeyframe(sink, time),
+    read: (time, room) => {
+      if (samples !== null) return readSample(sink, samples, time, room)
+      return cues?.read(time, room) ?? readKeyframe(sink, time)
+    },
     close: () => {
       input.dispose()
-      // Both are only read: an error in closing loses nothing.
+      // All are only read: an error in closing loses nothing.
       void cues?.close().catch(() => undefined)
+      void samples?.close().catch(() => undefined)
     },
   }
 }
@@ -183,4 +194,16 @@ async function readKeyframe(sink: EncodedPacketSink, time: number): Promise<Uint
   const packet = await sink.getKeyPacket(time).catch(() => null)
   if (packet === null || packet.timestamp !== time || packet.data.length === 0) return null
   return packet.data.length < packet.byteLength ? null : packet.data
+}
+
+/** Of MP4, the demuxer says which sample it is (that is what its numbers count) and how long; our own tables, where. */
+async function readSample(
+  sink: EncodedPacketSink,
+  samples: Mp4Samples,
+  time: number,
+  room: Room | undefined,
+): Promise<Uint8Array | null> {
+  const packet = await sink.getKeyPacket(time, { metadataOnly: true }).catch(() => null)
+  if (packet === null || packet.timestamp !== time || packet.byteLength === 0) return null
+  return (await samples.read(packet.sequenceNumber, packet.byteLength, room)) ?? readKeyframe(sink, time)
 }
