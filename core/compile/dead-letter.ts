@@ -27,21 +27,22 @@ export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void
       gateOf: (index: number) => CreditGate | null,
     ) {
       // A source may take back what is its own, as it came; it knows better where that belongs.
-      const bySource = new Map<SourceRun | null, number[]>()
+      const groups: { readonly source: SourceRun | null; readonly scope: Scope; readonly indexes: number[] }[] = []
       messages.forEach((_, index) => {
         const source = engine.sourceOf(gateOf(index)) ?? null
-        const known = bySource.get(source)
-        if (known === undefined) bySource.set(source, [index])
-        else known.push(index)
+        const scope = scopeOf(index)
+        const known = groups.find((each) => each.source === source && each.scope === scope)
+        if (known === undefined) groups.push({ source, scope, indexes: [index] })
+        else known.indexes.push(index)
       })
       await Promise.all(
-        [...bySource].map(([source, indexes]) => {
+        groups.map(({ source, scope, indexes }) => {
           const own = indexes.flatMap((index) => messages[index] ?? [])
-          if (source !== null) return source.deadLetter(own.map(sourceLetterOf), signal)
+          if (source !== null) return source.deadLetter(own.map(sourceLetterOf), signal, executionOf(scope))
           return engine.host.deadLetter(
             indexes.flatMap((index) => {
               const each = messages[index]
-              return each === undefined ? [] : letterOf(each, scopeOf(index), engine)
+              return each === undefined ? [] : letterOf(each, scope, engine)
             }),
             signal,
           )
@@ -70,12 +71,16 @@ function letterOf(each: Message, scope: Scope, engine: Engine): DeadLetter {
   const { error, value } = isFailedValue(each.value) ? each.value : { error: unknownFailure, value: each.value }
   return {
     workflow: engine.plan.workflow.id,
-    execution: scope.owner?.executionId(scope) ?? '',
+    execution: executionOf(scope),
     failure: error,
     value,
     key: each.key,
     time: each.time,
   }
+}
+
+function executionOf(scope: Scope): string {
+  return scope.owner?.executionId(scope) ?? ''
 }
 
 const unknownFailure: Failure = { code: 'node.error', message: 'the message failed', node: null, retriable: false }

@@ -65,6 +65,8 @@ export class Scope {
 export interface ScopeOwner {
   /** The execution's textual id; derived, not stored. */
   executionId(scope: Scope): string
+  /** It is the one long-lived execution: what is kept for it once need not be kept for each of many. */
+  readonly lasting: boolean
   /** Something inside threw where nothing may throw: the execution fails and is cut. The code `execution.stopped` stops it. */
   broke(scope: Scope, failure: Failure): void
 }

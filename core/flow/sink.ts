@@ -37,9 +37,6 @@ interface Parent {
   failure: Failure | null
 }
 
-/** The entry group of the one long-lived execution. */
-const streamGroup = 0
-
 /** Where a sink waits for nothing but the end of the turn, a batch of this many is written at once. */
 const companyMax = 64
 
@@ -215,7 +212,7 @@ class Collector {
   }
 
   #spare(scope: Scope | null, deadline: Deadline): void {
-    const mayServeAgain = scope !== null && scope.group === streamGroup && !deadline.signal.aborted
+    const mayServeAgain = scope?.owner?.lasting === true && !deadline.signal.aborted
     if (!mayServeAgain || this.#spares.has(scope)) {
       deadline.clear()
       return

@@ -13,6 +13,7 @@ import { message } from '../flow/message.ts'
 import type { Scope } from '../flow/scope.ts'
 import type { Host } from '../host.ts'
 import type { Execution, NodeMetrics, Pipeline, PipelineMetrics, SourceCommand, SourceReport } from '../pipeline.ts'
+import type { RunOwner } from './run.ts'
 import { Run } from './run.ts'
 import { SharedThings } from './shared-things.ts'
 import type { SourceRun } from './source-run.ts'
@@ -127,9 +128,15 @@ export class Engine {
     return made
   }
 
-  openRun(trigger: Trigger, ended: ((failure: Failure | null) => void) | null = null, id: string | null = null): Run {
+  /** Opens an execution; `owner` hears of its end in place of the engine. */
+  openRun(
+    trigger: Trigger,
+    ended: ((failure: Failure | null) => void) | null = null,
+    id: string | null = null,
+    owner: RunOwner = this,
+  ): Run {
     if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
-    const run = new Run(this, trigger, ++this.#scopes, ended, id)
+    const run = new Run(owner, trigger, ++this.#scopes, ended, id)
     this.#add(run)
     return run
   }
@@ -236,7 +243,6 @@ export class Engine {
     return this.#streamTriggers().length > 0 ? this.#startStream(null, kept) : null
   }
 
-  /** Counts per node: where a port is not counted, all that entered and did not fail has left by it. */
   /** Lets another version take over: event triggers close, the stream drains, and sources that are the same in both stay open. */
   async #handOver(next: Engine): Promise<ReadonlyMap<string, KeptSource> | undefined> {
     for (const trigger of this.#triggers.values()) {
@@ -275,6 +281,7 @@ export class Engine {
     return stream.reports()
   }
 
+  /** Counts per node: where a port is not counted, all that entered and did not fail has left by it. */
   #metrics(): PipelineMetrics | null {
     if (!this.countsPorts) return null
     const nodes: Record<string, NodeMetrics> = {}

@@ -11,7 +11,8 @@ import type { Trigger } from './trigger.ts'
 /** Who a feed gives to: one version's place for the source. */
 export interface FeedReader {
   readonly scope: Scope
-  emit(port: number, messages: readonly Message[], ticket: number, size: Size): void
+  /** `scope`: one that it has opened; null stands for its own. */
+  emit(port: number, messages: readonly Message[], ticket: number, size: Size, scope: Scope | null): void
   mark(mark: PassingMark): void
   complete(): void
   fail(failure: Failure): void
@@ -25,7 +26,11 @@ export interface Emission {
   readonly port: number
   readonly messages: readonly Message[]
   readonly size: Size
+  /** Null for the long-lived execution's own. */
+  readonly scope: Scope | null
 }
+
+type Opener = ((failure: Failure | null) => void) | null
 
 /**
  * An open source of a long-lived execution. It outlives the pipeline that opened it: a new version that has the same trigger
@@ -39,6 +44,8 @@ export class Feed {
   #reader: FeedReader
   /** What a source that cannot wait emits while one reader has gone and the next has not come; the gate bounds it. */
   #between: Emission[] | null = null
+  /** Scopes that a reader has left, by which the source still knows them; what they have become for the next reader, once they are needed. */
+  readonly #left = new Map<Scope, { readonly opener: Opener; scope: Scope | null }>()
   readonly #shared: SharedThings
   readonly #controller = new AbortController()
   readonly #cleanups: (() => void | Promise<void>)[] = []
@@ -58,13 +65,18 @@ export class Feed {
     this.#between ??= []
   }
 
+  /** The reader ends this scope, but the source is to go on with it: the next reader opens another in its place, with the next message. */
+  leave(scope: Scope, opener: Opener): void {
+    this.#left.set(scope, { opener, scope: null })
+  }
+
   /** What was emitted before and has not been delivered comes first, then what came in between. */
   leadTo(reader: FeedReader, left: readonly Emission[]): void {
     this.#reader = reader
     const between = this.#between ?? []
     this.#between = null
     for (const each of left) this.gate.overdraw(each.size)
-    for (const each of [...left, ...between]) reader.emit(each.port, each.messages, each.ticket, each.size)
+    for (const each of [...left, ...between]) this.#give(each)
     if (!this.paused) this.source?.resume()
   }
 
@@ -80,6 +92,27 @@ export class Feed {
     }
   }
 
+  #give({ port, messages, ticket, size, scope }: Emission): void {
+    this.#reader.emit(port, messages, ticket, size, scope === null ? null : this.#present(scope))
+  }
+
+  /** The scope as the reader knows it. */
+  #present(scope: Scope): Scope {
+    const left = this.#left.get(scope)
+    if (left === undefined) return scope
+    left.scope ??= this.#reader.openScope(left.opener ?? undefined)
+    return this.#present(left.scope)
+  }
+
+  #end(scope: Scope): void {
+    const left = this.#left.get(scope)
+    this.#left.delete(scope)
+    if (left === undefined) this.#reader.endScope(scope)
+    else if (left.scope !== null) this.#end(left.scope)
+    // Nothing has come for it since it was left, so it ended then.
+    else left.opener?.(null)
+  }
+
   #context(context: NodeContext): TriggerContext {
     const reader = (): FeedReader => this.#reader
     return {
@@ -92,12 +125,13 @@ export class Feed {
       get streamScope() {
         return reader().scope
       },
-      emit: (port, messages, _scope, ticket, size) => {
-        if (this.#between !== null) this.#between.push({ ticket, port, messages, size })
-        else this.#reader.emit(port, messages, ticket, size)
+      emit: (port, messages, of, ticket, size) => {
+        const scope = of === this.#reader.scope ? null : of
+        if (this.#between !== null) this.#between.push({ ticket, port, messages, size, scope })
+        else this.#reader.emit(port, messages, ticket, size, scope === null ? null : this.#present(scope))
       },
       openScope: (ended) => this.#reader.openScope(ended),
-      endScope: (scope) => this.#reader.endScope(scope),
+      endScope: (scope) => this.#end(scope),
       mark: (mark) => this.#reader.mark(mark),
       complete: () => this.#reader.complete(),
       fail: (failure) => this.#reader.fail(failure),

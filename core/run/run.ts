@@ -90,8 +90,29 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     })
   }
 
+  get lasting(): boolean {
+    return false
+  }
+
   get over(): boolean {
     return this.#outcome !== null
+  }
+
+  /** Its end mark has been sent, or it was cut: nothing more may be emitted for it. */
+  get ending(): boolean {
+    return this.endSent || this.over
+  }
+
+  /** Receipts that have not closed. */
+  get receiptsOpen(): number {
+    return this.scope.receiptsOpen
+  }
+
+  /** Whoever opened it is not to hear of its end; answers who would have. */
+  forgetOpener(): ((failure: Failure | null) => void) | null {
+    const ended = this.#ended
+    this.#ended = null
+    return ended
   }
 
   executionId(): string {
@@ -203,7 +224,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
 
   #finish(state: 'done' | 'failed' | 'stopped'): void {
     this.#cancelLimit?.()
-    this.#outcome = { state, unsettled: state === 'done' ? 0 : this.scope.receiptsOpen, failure: this.#failure }
+    this.#outcome = { state, unsettled: state === 'done' ? 0 : this.receiptsOpen, failure: this.#failure }
     this.setState(state)
     this.#states?.complete()
     this.engine.finished(this)

@@ -1,4 +1,5 @@
 import type { SourceLetter } from '../define.ts'
+import type { Plan } from '../document/plan.ts'
 import type { PassingMark } from '../flow/batch.ts'
 import { batch, endMark } from '../flow/batch.ts'
 import type { CreditGate, Size } from '../flow/credits.ts'
@@ -8,7 +9,7 @@ import type { Message } from '../flow/message.ts'
 import type { ReceiptOwner } from '../flow/receipt.ts'
 import { openReceipt } from '../flow/receipt.ts'
 import type { Scope } from '../flow/scope.ts'
-import type { DeadLetter } from '../host.ts'
+import type { DeadLetter, Host } from '../host.ts'
 import type { SourceReport } from '../pipeline.ts'
 import type { Emission, FeedReader } from './feed.ts'
 import { Feed } from './feed.ts'
@@ -23,30 +24,42 @@ const redeliveryBackoffMsMax = 10_000
 /** What the long-lived execution needs of its pipeline besides. */
 export interface StreamRunOwner extends RunOwner {
   readonly shared: SharedThings
-  openRun(trigger: Trigger, ended?: ((failure: Failure | null) => void) | null): Run
+  openRun(trigger: Trigger, ended: ((failure: Failure | null) => void) | null, id: string | null, owner: RunOwner): Run
   runOf(scope: Scope): Run | undefined
   closing(promise: Promise<void>): void
 }
 
-/** The long-lived execution, as its sources see it. */
-export interface SourcesOwner {
+/** An execution, as a source sees it that emits for it. */
+interface Life {
   readonly id: string
   readonly over: boolean
+  /** Nothing more may be emitted for it. */
+  readonly ending: boolean
   readonly scope: Scope
   receiptClosed(failure: Failure | null): void
   broke(scope: Scope, failure: Failure): void
-  /** A source has no more. */
-  sourceEnded(): void
 }
 
-/** One source inside a stream execution: the owner of its receipts, and of what happens when one fails. */
-export class SourceRun implements ReceiptOwner, FeedReader {
+/** The long-lived execution, as its sources see it. */
+export interface SourcesOwner extends Life {
+  /** A source has no more. */
+  sourceEnded(): void
+  /** An execution that a source had opened has ended. */
+  scopeEnded(): void
+}
+
+/**
+ * One source inside a stream execution: the owner of its receipts, and of what happens when one fails; also of the receipts
+ * and the ends of executions that it opens beside the long-lived one, one for each connection for example.
+ */
+export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
   readonly trigger: Trigger
   ended = false
   readonly #engine: StreamRunOwner
   readonly #run: SourcesOwner
   /** Batches in flight, for the case that they fail. */
   readonly #open = new Map<number, Emission & { attempts: number }>()
+  readonly #scopes = new Set<Run>()
   #feed: Feed
   /** The feed has another reader, or is about to get one: what closes late is none of its business. */
   #detached = false
@@ -61,6 +74,36 @@ export class SourceRun implements ReceiptOwner, FeedReader {
 
   get scope(): Scope {
     return this.#run.scope
+  }
+
+  get plan(): Plan {
+    return this.#engine.plan
+  }
+
+  get host(): Host {
+    return this.#engine.host
+  }
+
+  /** Executions that it has opened and that have not ended. */
+  get scopesOpen(): number {
+    return this.#scopes.size
+  }
+
+  /** Receipts of those executions that have not closed. */
+  get receiptsOpen(): number {
+    let sum = 0
+    for (const each of this.#scopes) sum += each.receiptsOpen
+    return sum
+  }
+
+  executionId(scope: number): string {
+    return this.#engine.executionId(scope)
+  }
+
+  finished(run: Run): void {
+    this.#engine.finished(run)
+    this.#scopes.delete(run)
+    this.#run.scopeEnded()
   }
 
   async open(): Promise<void> {
@@ -99,6 +142,7 @@ export class SourceRun implements ReceiptOwner, FeedReader {
     const { source } = this.#feed
     const open = [...this.#open.values()]
     this.#open.clear()
+    if (this.#engine.plan.settings.delivery === 'at-most-once') return { feed: this.#feed, left: [] }
     if (this.#engine.plan.settings.delivery === 'exactly-once') {
       // What was cut is undone by the source's transaction, and read again.
       for (const { ticket } of open) source?.closed?.(ticket, stopped(this.trigger.node.id))
@@ -124,23 +168,35 @@ export class SourceRun implements ReceiptOwner, FeedReader {
     if (this.ended) return
     this.ended = true
     if (this.#handsOver) this.#feed.detach()
+    for (const each of [...this.#scopes]) {
+      if (this.#handsOver && !each.ending) this.#feed.leave(each.scope, each.forgetOpener())
+      each.end()
+    }
     sendMark(this.trigger, this.scope, endMark, () => this.#run.receiptClosed(null))
   }
 
   /** The execution is over. */
   close(): void {
     this.trigger.source = null
+    for (const each of [...this.#scopes]) each.broke(each.scope, stopped(this.trigger.node.id))
     if (this.#handsOver) this.#detached = true
     else this.#engine.closing(this.#feed.close())
   }
 
-  emit(port: number, messages: readonly Message[], ticket: number, size: Size): void {
+  emit(port: number, messages: readonly Message[], ticket: number, size: Size, scope: Scope | null): void {
     if (this.ended || this.#run.over) return this.trigger.gate.give(size)
+    const run = this.#runOf(scope)
+    if (run === undefined || (run !== this.#run && run.ending)) {
+      this.trigger.gate.give(size)
+      this.#feed.source?.closed?.(ticket, stopped(this.trigger.node.id))
+      return
+    }
     // At most once: committed before anything is done with it, and never sent again.
-    if (this.#engine.plan.settings.delivery === 'at-most-once') this.#feed.source?.closed?.(ticket, null)
-    else this.#open.set(ticket, { ticket, port, messages, size, attempts: 0 })
-    this.scope.receiptsOpen += 1
-    this.#send(port, messages, ticket, size)
+    const forgotten = this.#engine.plan.settings.delivery === 'at-most-once'
+    if (forgotten) this.#feed.source?.closed?.(ticket, null)
+    if (!forgotten || scope !== null) this.#open.set(ticket, { ticket, port, messages, size, scope, attempts: 0 })
+    run.scope.receiptsOpen += 1
+    this.#send(port, messages, ticket, size, run.scope)
   }
 
   mark(mark: PassingMark): void {
@@ -161,7 +217,9 @@ export class SourceRun implements ReceiptOwner, FeedReader {
   }
 
   openScope(ended?: (failure: Failure | null) => void): Scope {
-    return this.#engine.openRun(this.trigger, ended).scope
+    const run = this.#engine.openRun(this.trigger, ended ?? null, null, this)
+    this.#scopes.add(run)
+    return run.scope
   }
 
   endScope(scope: Scope): void {
@@ -169,14 +227,14 @@ export class SourceRun implements ReceiptOwner, FeedReader {
   }
 
   /** Gives messages of this source to it, or to the host's dead-letter. */
-  deadLetter(letters: readonly SourceLetter[], signal: AbortSignal): Promise<void> {
+  deadLetter(letters: readonly SourceLetter[], signal: AbortSignal, execution: string): Promise<void> {
     const own = this.#feed.source?.deadLetter?.(letters, signal) ?? null
     if (own !== null) return own
     return this.#engine.host.deadLetter(
       letters.map(
         ({ message, failure }): DeadLetter => ({
           workflow: this.#engine.plan.workflow.id,
-          execution: this.#run.id,
+          execution,
           failure,
           value: message.value,
           key: message.key,
@@ -202,21 +260,28 @@ export class SourceRun implements ReceiptOwner, FeedReader {
   closed(ticket: number, failure: Failure | null): void {
     const { delivery } = this.#engine.plan.settings
     if (this.#detached) return
-    if (delivery === 'at-least-once' && failure !== null && !this.#run.over) return this.#redeliver(ticket, failure)
+    const run = this.#runOf(this.#open.get(ticket)?.scope ?? null)
+    if (delivery === 'at-least-once' && failure !== null && run?.over === false) return this.#redeliver(ticket, failure)
     this.#open.delete(ticket)
     if (delivery !== 'at-most-once') this.#feed.source?.closed?.(ticket, failure)
-    this.#run.receiptClosed(null)
+    run?.receiptClosed(null)
   }
 
-  #send(port: number, messages: readonly Message[], ticket: number, size: Size): void {
-    this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), this.scope))
+  /** The execution of a scope; null stands for the long-lived one. */
+  #runOf(scope: Scope | null): Life | undefined {
+    return scope === null ? this.#run : this.#engine.runOf(scope)
+  }
+
+  #send(port: number, messages: readonly Message[], ticket: number, size: Size, scope: Scope): void {
+    this.trigger.ports[port]?.(batch(messages, openReceipt(this, ticket, size), scope))
   }
 
   /** Sends a failed batch again from the bytes that the source holds; when that did not help, its messages go to the dead-letter. */
   #redeliver(ticket: number, failure: Failure): void {
     const held = this.#open.get(ticket)
     const { redeliveriesMax, onFail } = this.#engine.plan.settings
-    if (held === undefined) return this.closed(ticket, null)
+    const run = this.#runOf(held?.scope ?? null)
+    if (held === undefined || run === undefined) return this.closed(ticket, null)
     const again = this.#feed.source?.again?.(ticket) ?? null
     if (again !== null && again.length === 0) return this.closed(ticket, null)
     if (again !== null && held.attempts < redeliveriesMax) {
@@ -224,16 +289,17 @@ export class SourceRun implements ReceiptOwner, FeedReader {
       held.attempts += 1
       this.#engine.host.clock.after(delayMs, () => {
         if (this.#run.over) return
+        if (run.over) return this.closed(ticket, failure)
         this.trigger.gate.overdraw(held.size)
-        this.#send(held.port, again, ticket, held.size)
+        this.#send(held.port, again, ticket, held.size, run.scope)
       })
       return
     }
-    if (onFail === 'stop') return this.#run.broke(this.scope, failure)
+    if (onFail === 'stop') return run.broke(run.scope, failure)
     const letters = (again ?? held.messages).map((message) => ({ message, failure }))
-    this.deadLetter(letters, this.scope.signal).then(
+    this.deadLetter(letters, run.scope.signal, run.id).then(
       () => this.closed(ticket, null),
-      () => this.#run.broke(this.scope, failure),
+      () => run.broke(run.scope, failure),
     )
   }
 }

@@ -51,8 +51,27 @@ export class StreamRun extends Run {
     this.end()
   }
 
+  override get lasting(): boolean {
+    return true
+  }
+
+  /** Those of the executions that its sources have opened are counted too. */
+  override get receiptsOpen(): number {
+    return this.#sources.reduce((sum, each) => sum + each.receiptsOpen, super.receiptsOpen)
+  }
+
+  /** It is over when the executions are that its sources have opened. */
+  protected override finishIfOver(): void {
+    if (this.endSent && this.#sources.every((each) => each.scopesOpen === 0)) super.finishIfOver()
+  }
+
   protected override onFinish(): void {
     for (const each of this.#sources) each.close()
+  }
+
+  /** An execution that one of the sources had opened has ended. */
+  scopeEnded(): void {
+    this.finishIfOver()
   }
 
   get sources(): readonly SourceRun[] {
