@@ -110,7 +110,7 @@ export class KafkaSource implements Source, ConsumerEvents {
     this.#closed = true
     this.#pump.close()
     this.#cancelCommit()
-    await this.#rounds?.close()
+    await this.#rounds?.close(this.#open.size === 0)
     if (this.#rounds === null)
       await this.#commit().catch((thrown) => this.trouble(failureOf(thrown, this.#context.node)))
     await this.#consumer?.close()

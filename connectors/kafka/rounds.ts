@@ -117,13 +117,20 @@ export class Rounds {
     }
   }
 
-  async close(): Promise<void> {
+  /** Commits the round that is under way when all of it is `written`, and undoes it otherwise. */
+  async close(written = false): Promise<void> {
     this.#cancelTimer()
-    const producer = this.#producer
+    if (this.#state === 'finishing' || this.#state === 'beginning') await this.end()
     const unfinished = this.#state === 'open' || this.#state === 'ending'
+    if (unfinished && written && this.#doomed === null) {
+      this.#state = 'finishing'
+      await this.#finish()
+    }
+    const undo = this.#state === 'open' || this.#state === 'ending'
+    const producer = this.#producer
     this.#state = 'shut'
     this.#producer = null
-    if (unfinished) await producer?.transaction?.abort().catch(() => undefined)
+    if (undo) await producer?.transaction?.abort().catch(() => undefined)
     await producer?.close()
     for (const resolve of this.#enders.splice(0)) resolve()
   }
