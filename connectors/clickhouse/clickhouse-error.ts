@@ -69,6 +69,8 @@ interface Kind {
 const kinds: readonly Kind[] = [
   { code: 'clickhouse.unknown-table', numbers: [60, 81], retriable: false, remedy: '' },
   { code: 'clickhouse.unknown-column', numbers: [8, 10, 15, 16, 47], retriable: false, remedy: '' },
+  { code: 'clickhouse.bad-query', numbers: [43, 42, 46, 62, 215], retriable: false, remedy: '' },
+  { code: 'clickhouse.bad-parameter', numbers: [456, 457], retriable: false, remedy: '; see `parameters`' },
   {
     code: 'clickhouse.not-authorised',
     numbers: [192, 193, 194, 195, 291, 497, 516],

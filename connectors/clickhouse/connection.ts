@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream'
+import { addAbortSignal, Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { ClickHouseClient, ClickHouseSettings } from '@clickhouse/client'
 import { z } from 'zod'
@@ -29,10 +29,12 @@ export const connectionFields = {
 export const settingsField = z
   .record(
     z.string().regex(/^[a-z][a-z0-9_]{0,99}$/, 'not the name of a setting'),
-    z.union([z.string().max(1_000), z.number(), z.boolean()]),
+    z.union([z.string().max(1_000), z.number(), z.boolean(), z.null()]),
   )
   .default({})
-  .describe('Settings of the server for these requests, such as `max_threads: 2`.')
+  .describe(
+    'Settings of the server for these requests, such as `max_threads: 2`. `null` leaves out one that the node sends by itself.',
+  )
 
 export interface ConnectionConfig {
   readonly url: Expression<string>
@@ -42,8 +44,15 @@ export interface ConnectionConfig {
   readonly compression: 'none' | 'gzip'
 }
 
-/** Settings of one request by name. */
-export type Settings = Readonly<Record<string, string | number | boolean>>
+/** Settings of one request by name; null for one that is not sent. */
+export type Settings = Readonly<Record<string, string | number | boolean | null>>
+
+export interface Query {
+  /** Names its values as `{name:Type}`. */
+  readonly sql: string
+  readonly parameters: Readonly<Record<string, unknown>>
+  readonly settings: Settings
+}
 
 /** The connection that a config describes; nodes of one pipeline that describe the same one share it. Throws a NodeError `clickhouse.bad-config`. */
 export function openConnection(config: ConnectionConfig, context: NodeContext): Connection {
@@ -105,6 +114,30 @@ export class Connection {
     }
   }
 
+  /**
+   * Asks a query and gives the rows as JSON, a line each, as they come. The caller reads to the end, or destroys the stream; an abort does too.
+   * Throws a NodeError `clickhouse.…`, or the signal's reason; what fails while the stream is read is for `failed` to explain.
+   */
+  async query({ sql, parameters, settings }: Query, signal: AbortSignal): Promise<Readable> {
+    try {
+      const client = await this.#open()
+      const { stream } = await client.exec({
+        query: sql,
+        query_params: parameters,
+        clickhouse_settings: asSettings({ default_format: 'JSONEachRow', ...settings }),
+        abort_signal: signal,
+      })
+      return addAbortSignal(signal, stream)
+    } catch (thrown) {
+      throw this.failed(thrown, signal)
+    }
+  }
+
+  /** What broke a query, in words; text of the server's among rows is one of such things. */
+  failed(thrown: unknown, signal: AbortSignal): unknown {
+    return this.#error(thrown, 'query', signal)
+  }
+
   /** Closes the sockets; what is under way is cut. */
   async close(): Promise<void> {
     const client = this.#client
@@ -147,7 +180,9 @@ const noTimeout = 2_147_483_647
 
 /** The client's type lists the settings that it knows; a server may know more or fewer. */
 function asSettings(settings: Settings): ClickHouseSettings {
-  return { ...settings }
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
+  )
 }
 
 /** The address without anything that may hold a secret. */
