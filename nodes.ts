@@ -1,4 +1,4 @@
-import { clickhouseInsert, clickhouseQuery } from './connectors/clickhouse/index.ts'
+import { clickhouseInsert, clickhousePoll, clickhouseQuery } from './connectors/clickhouse/index.ts'
 import { fileAppend, fileRead, fileWrite } from './connectors/file/index.ts'
 import { generate } from './connectors/generate/index.ts'
 import { httpRequest } from './connectors/http/index.ts'
@@ -30,6 +30,7 @@ const types = {
   Aggregate: aggregate,
   Call: call,
   ClickhouseInsert: clickhouseInsert,
+  ClickhousePoll: clickhousePoll,
   ClickhouseQuery: clickhouseQuery,
   Debounce: debounce,
   Dedupe: dedupe,

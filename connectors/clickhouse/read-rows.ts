@@ -13,42 +13,64 @@ export interface RowLimits {
 const rowsAtOnce = 1_000
 const toldMax = 4_000
 
-/**
- * The rows of an answer as they come, some at a time. An answer that began well may end in the text of an error, since a server has sent the
- * status by then: that is thrown, as what it says. So is an answer that is cut.
- */
+/** The rows of an answer as they come, some at a time. It throws as `readLines` does, and for an answer over the limits. */
 export async function* readRows(answer: Readable, limits: RowLimits): AsyncGenerator<readonly unknown[]> {
-  const lines = new LineReader(limits.rowBytesMax, true)
-  const reader = new Rows(limits)
+  let rows = 0
+  for await (const lines of readLines(answer, limits)) {
+    rows += lines.length
+    if (rows > limits.rowsMax)
+      throw new NodeError('clickhouse.too-many-rows', `the answer has more than ${limits.rowsMax} rows (\`rowsMax\`)`)
+    yield lines.map(parsedRow)
+  }
+}
+
+/**
+ * The rows of an answer as text, some at a time. An answer that began well may end in the text of an error, since a server has sent the
+ * status by then: that is thrown, as what it says.
+ */
+export async function* readLines(
+  answer: Readable,
+  limits: { readonly rowBytesMax: number; readonly bytesMax: number },
+): AsyncGenerator<readonly string[]> {
+  const reader = new LineReader(limits.rowBytesMax, true)
+  const lines = new RowLines(limits.rowBytesMax)
   let bytes = 0
   for await (const chunk of answer as AsyncIterable<Uint8Array>) {
     bytes += chunk.length
     if (bytes > limits.bytesMax)
       throw new NodeError('clickhouse.too-large', `the answer has more than ${limits.bytesMax} bytes (\`bytesMax\`)`)
-    lines.push(chunk)
-    yield* reader.take(lines)
+    reader.push(chunk)
+    yield* lines.take(reader)
   }
-  lines.end()
-  yield* reader.take(lines)
   reader.end()
+  yield* lines.take(reader)
+  lines.end()
 }
 
-class Rows {
-  #rows: unknown[] = []
-  #count = 0
+/** The row that a line holds. */
+export function parsedRow(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch (thrown) {
+    throw new NodeError('clickhouse.cut', 'a row of the answer is not whole', { retriable: true, cause: thrown })
+  }
+}
+
+class RowLines {
+  #lines: string[] = []
   /** What the server says in place of a row, as far as it has come. */
   #told: string | null = null
-  readonly #limits: RowLimits
+  readonly #rowBytesMax: number
 
-  constructor(limits: RowLimits) {
-    this.#limits = limits
+  constructor(rowBytesMax: number) {
+    this.#rowBytesMax = rowBytesMax
   }
 
-  *take(lines: LineReader): Generator<readonly unknown[]> {
-    while (lines.take(rowsAtOnce, Number.POSITIVE_INFINITY, this) !== null) {
-      const rows = this.#rows
-      this.#rows = []
-      if (rows.length > 0) yield rows
+  *take(reader: LineReader): Generator<readonly string[]> {
+    while (reader.take(rowsAtOnce, Number.POSITIVE_INFINITY, this) !== null) {
+      const lines = this.#lines
+      this.#lines = []
+      if (lines.length > 0) yield lines
     }
   }
 
@@ -57,31 +79,14 @@ class Rows {
   }
 
   line(text: string): void {
-    if (this.#told !== null) this.#tell(text)
-    else if (text.startsWith('{')) this.#row(text)
-    else if (text !== '') this.#tell(text)
+    if (this.#told === null && text.startsWith('{')) this.#lines.push(text)
+    else if (this.#told !== null || text !== '') this.#told = `${this.#told ?? ''}${text}\n`.slice(0, toldMax)
   }
 
   tooLong(number: number, bytes: number): void {
-    const { rowBytesMax } = this.#limits
     throw new NodeError(
       'clickhouse.too-large',
-      `row ${number} has ${bytes} bytes; the limit (\`rowBytesMax\`) is ${rowBytesMax}`,
+      `row ${number} has ${bytes} bytes; the limit (\`rowBytesMax\`) is ${this.#rowBytesMax}`,
     )
-  }
-
-  #row(text: string): void {
-    const { rowsMax } = this.#limits
-    if (++this.#count > rowsMax)
-      throw new NodeError('clickhouse.too-many-rows', `the answer has more than ${rowsMax} rows (\`rowsMax\`)`)
-    try {
-      this.#rows.push(JSON.parse(text))
-    } catch {
-      throw new NodeError('clickhouse.cut', `row ${this.#count} of the answer is not whole`, { retriable: true })
-    }
-  }
-
-  #tell(text: string): void {
-    this.#told = `${this.#told ?? ''}${text}\n`.slice(0, toldMax)
   }
 }
