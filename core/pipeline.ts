@@ -67,6 +67,8 @@ export interface SourceReport {
   /** Messages that it has in flight, and may have. */
   readonly inFlight: number
   readonly inFlightMax: number
+  /** How long the oldest batch has been in flight, in milliseconds; 0 when none is. */
+  readonly oldestMs: number
   /** Empty for a source without positions. */
   readonly partitions: readonly SourcePosition[]
 }

@@ -136,6 +136,7 @@ const sourceSchema = z
     state: z.enum(['open', 'paused', 'closed']),
     inFlight: z.number().int(),
     inFlightMax: z.number().int(),
+    oldestMs: z.number().describe('How long the oldest batch has been in flight'),
     partitions: z.array(positionSchema),
   })
   .openapi('Source')

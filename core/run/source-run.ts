@@ -58,7 +58,7 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
   readonly #engine: StreamRunOwner
   readonly #run: SourcesOwner
   /** Batches in flight, for the case that they fail. */
-  readonly #open = new Map<number, Emission & { attempts: number }>()
+  readonly #open = new Map<number, Emission & { readonly since: number; attempts: number }>()
   readonly #scopes = new Set<Run>()
   #feed: Feed
   /** The feed has another reader, or is about to get one: what closes late is none of its business. */
@@ -160,8 +160,15 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
       state: source === null || this.ended ? 'closed' : paused ? 'paused' : 'open',
       inFlight: gate.inFlight.messages,
       inFlightMax: gate.limit.messages,
+      oldestMs: this.#oldestMs(),
       partitions: source?.positions?.() ?? [],
     }
+  }
+
+  /** Batches are kept in the order in which they were emitted. */
+  #oldestMs(): number {
+    const oldest = this.#open.values().next()
+    return oldest.done === true ? 0 : this.#engine.host.clock.now() - oldest.value.since
   }
 
   end(): void {
@@ -194,7 +201,10 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
     // At most once: committed before anything is done with it, and never sent again.
     const forgotten = this.#engine.plan.settings.delivery === 'at-most-once'
     if (forgotten) this.#feed.source?.closed?.(ticket, null)
-    if (!forgotten || scope !== null) this.#open.set(ticket, { ticket, port, messages, size, scope, attempts: 0 })
+    if (!forgotten || scope !== null) {
+      const since = this.#engine.host.clock.now()
+      this.#open.set(ticket, { ticket, port, messages, size, scope, since, attempts: 0 })
+    }
     run.scope.receiptsOpen += 1
     this.#send(port, messages, ticket, size, run.scope)
   }

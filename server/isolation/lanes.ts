@@ -162,6 +162,7 @@ function merged(reports: readonly SourceReport[]): readonly SourceReport[] {
             state: sum.state === each.state ? sum.state : 'open',
             inFlight: sum.inFlight + each.inFlight,
             inFlightMax: sum.inFlightMax + each.inFlightMax,
+            oldestMs: Math.max(sum.oldestMs, each.oldestMs),
             partitions: [...sum.partitions, ...each.partitions],
           },
     )
