@@ -115,6 +115,8 @@ export class Feed {
 
   #context(context: NodeContext): TriggerContext {
     const reader = (): FeedReader => this.#reader
+    // A source may keep the scope that it was given at first; it means the long-lived execution, whichever that is by now.
+    const streamScopes = new WeakSet<Scope>()
     return {
       ...context,
       signal: this.#controller.signal,
@@ -123,10 +125,11 @@ export class Feed {
       gate: this.gate,
       lifetime: 'stream',
       get streamScope() {
+        streamScopes.add(reader().scope)
         return reader().scope
       },
       emit: (port, messages, of, ticket, size) => {
-        const scope = of === this.#reader.scope ? null : of
+        const scope = of === this.#reader.scope || streamScopes.has(of) ? null : of
         if (this.#between !== null) this.#between.push({ ticket, port, messages, size, scope })
         else this.#reader.emit(port, messages, ticket, size, scope === null ? null : this.#present(scope))
       },
