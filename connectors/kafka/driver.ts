@@ -2,7 +2,7 @@ import type { Failure } from '../../core/flow/failure.ts'
 
 /**
  * The one door to Kafka. A driver speaks to the brokers; the nodes of this folder know drivers only through this file, and
- * `driver-suite.ts` holds for every driver. Offsets are numbers: exact up to 2^53, three centuries at a million messages a second.
+ * `conformance.ts` is what holds for every driver. Offsets are numbers: exact up to 2^53, three centuries at a million messages a second.
  */
 export interface Driver {
   readonly name: DriverName

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect } from 'vitest'
+import type { Desk } from './conformance-desk.ts'
+import { faultTest } from './conformance-desk.ts'
+import type { Reading } from './conformance-reading.ts'
+import type { DriverName, Producer } from './driver.ts'
+
+/** What holds for every driver while brokers die, come back, stand still and lead in turn. Each test has a Kafka of its own. */
+export function faults(name: DriverName): void {
+  describe(`driver ${name}, when`, () => {
+    faultTest(
+      name,
+      'the only broker is killed and comes back, loses nothing and keeps the order',
+      {},
+      async (desk, kafka) => {
+        const topic = await desk.topic(2)
+        const producer = await desk.producer({ deliveryMsMax: 60_000, requestMsMax: 5_000 })
+        const reading = await desk.read({ group: desk.group([topic]), requestMsMax: 5_000 })
+        const load = new Load(desk, producer, topic)
+        await load.until(() => reading.records.length > 200)
+        await kafka.kill(1)
+        await sleep(500)
+        await kafka.restart(1)
+        const seen = reading.records.length
+        await load.until(() => reading.records.length > seen + 200)
+        await load.stop()
+        await reading.until('all records', () => new Set(reading.values).size === load.sent)
+        expectOrder(reading)
+        await commitSoon(reading)
+        expect(reading.failures).toEqual([])
+      },
+    )
+
+    faultTest(
+      name,
+      'the broker stands still for longer than the session, goes on afterwards',
+      {},
+      async (desk, kafka) => {
+        const topic = await desk.topic(2)
+        const producer = await desk.producer({ deliveryMsMax: 60_000, requestMsMax: 2_000 })
+        const group = desk.group([topic])
+        const reading = await desk.read({ group, requestMsMax: 2_000, sessionMsMax: 1_500, rebalanceMsMax: 2_000 })
+        const load = new Load(desk, producer, topic)
+        await load.until(() => reading.records.length > 100)
+        kafka.freeze(1)
+        await sleep(4_000)
+        kafka.thaw(1)
+        const seen = reading.records.length
+        await load.until(() => reading.records.length > seen + 200)
+        await load.stop()
+        await reading.until('all records', () => new Set(reading.values).size === load.sent)
+        await commitSoon(reading)
+        expect(reading.failures).toEqual([])
+      },
+    )
+
+    faultTest(name, 'each leader of three is killed in turn, loses nothing', { brokers: 3 }, async (desk, kafka) => {
+      const topic = await desk.topic(6)
+      const producer = await desk.producer({ deliveryMsMax: 60_000, requestMsMax: 5_000 })
+      const reading = await desk.read({ group: desk.group([topic]), requestMsMax: 5_000 })
+      const load = new Load(desk, producer, topic)
+      for (const id of [1, 2, 3]) {
+        await kafka.kill(id)
+        const seen = reading.records.length
+        await load.until(() => reading.records.length > seen + 200)
+        await kafka.restart(id)
+      }
+      await load.stop()
+      await reading.until('all records', () => new Set(reading.values).size === load.sent)
+      await commitSoon(reading)
+      expect(reading.failures).toEqual([])
+    })
+  })
+}
+
+/** Numbers sent one draft after the other, for as long as is asked. */
+class Load {
+  sent = 0
+  readonly #desk: Desk
+  readonly #producer: Producer
+  readonly #topic: string
+  #over = false
+  #sending: Promise<void>
+
+  constructor(desk: Desk, producer: Producer, topic: string) {
+    this.#desk = desk
+    this.#producer = producer
+    this.#topic = topic
+    this.#sending = this.#send()
+    this.#sending.catch(() => undefined)
+  }
+
+  /** Resolves when it is so; rejects when sending fails before. */
+  async until(done: () => boolean): Promise<void> {
+    const reached = expect.poll(done, { timeout: 60_000, interval: 20 }).toBe(true)
+    await Promise.race([reached, this.#sending])
+  }
+
+  async stop(): Promise<void> {
+    this.#over = true
+    await this.#sending
+  }
+
+  async #send(): Promise<void> {
+    while (!this.#over) {
+      const records = Array.from({ length: 20 }, (_, index) => ({
+        topic: this.#topic,
+        key: String((this.sent + index) % 10),
+        value: String(this.sent + index),
+      }))
+      await this.#desk.send(this.#producer, records)
+      this.sent += records.length
+      await sleep(5)
+    }
+  }
+}
+
+/** What a partition gave, read once more at most from where it was committed, is in the order of its offsets and complete. */
+function expectOrder(reading: Reading): void {
+  const seen = new Map<string, number>()
+  for (const { topic, partition, offset, value, key } of reading.records) {
+    const place = `${topic}/${partition}/${offset}`
+    const number = Number(value)
+    expect(seen.get(place) ?? number).toBe(number)
+    seen.set(place, number)
+    expect(number % 10).toBe(Number(key))
+  }
+  // An idempotent producer that tries again writes nothing twice.
+  expect(new Set(seen.values()).size).toBe(seen.size)
+  const partitions = Map.groupBy(seen, ([place]) => place.split('/')[1])
+  for (const places of partitions.values()) {
+    const sorted = places.toSorted((a, b) => Number(a[0].split('/')[2]) - Number(b[0].split('/')[2]))
+    const numbers = sorted.map(([, number]) => number)
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+  }
+}
+
+/** A commit that is refused while the group is moving succeeds a little later. */
+async function commitSoon(reading: Reading): Promise<void> {
+  const commit = async (): Promise<string> => {
+    try {
+      await reading.consumer.commit(reading.positions)
+      return 'committed'
+    } catch (thrown) {
+      return String(thrown)
+    }
+  }
+  await expect.poll(commit, { timeout: 30_000, interval: 200 }).toBe('committed')
+}
