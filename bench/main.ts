@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   telemetry: async () => (await import('./engine.ts')).benchTelemetry(),
   workers: async () => (await import('./workers.ts')).benchWorkers(),
   thumbnails: async () => (await import('./thumbnails.ts')).benchThumbnails(),
+  kafka: async () => (await import('./kafka.ts')).benchKafka(),
   clickhouse: async () => (await import('./clickhouse.ts')).benchClickHouse(),
   limits: async () => (await import('./limits.ts')).benchLimits(),
 }

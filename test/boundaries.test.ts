@@ -16,7 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   server: ['core', 'workers', 'nodes.ts'],
   cli: ['core', 'workers', 'server', 'nodes.ts', 'demos', 'package.json'],
   demos: ['core', 'workers', 'server', 'sdk', 'nodes.ts'],
-  bench: ['core', 'workers', 'server', 'sdk', 'nodes.ts', 'demos', 'test'],
+  bench: ['core', 'connectors', 'workers', 'server', 'sdk', 'nodes.ts', 'demos', 'test'],
   scripts: ['core', 'cli', 'nodes.ts'],
 }
 

@@ -1,0 +1,32 @@
+import type { SideOptions, SideResult } from './work.ts'
+
+/** One side in a process of its own: `node side.ts NAME OPTIONS`. Prints what it measured, from the first connection to the last commit. */
+const [name = '', json = '{}'] = process.argv.slice(2)
+const options: SideOptions = JSON.parse(json)
+let rssMax = 0
+const watch = setInterval(() => {
+  rssMax = Math.max(rssMax, process.memoryUsage.rss())
+}, 50)
+
+const run = await sideOf(name)
+const cpu = process.cpuUsage()
+const begin = performance.now()
+await run()
+const used = process.cpuUsage(cpu)
+const result: SideResult = {
+  read: options.count,
+  wallMs: performance.now() - begin,
+  cpuMs: (used.user + used.system) / 1_000,
+  rssMb: Math.max(rssMax, process.memoryUsage.rss()) / 1e6,
+}
+clearInterval(watch)
+process.stdout.write(JSON.stringify(result))
+process.exit(0)
+
+async function sideOf(side: string): Promise<() => Promise<void>> {
+  const [kind, driver = '', ...more] = side.split(':')
+  if (kind === 'millrace') return (await import('./millrace-side.ts')).millraceSide(options, driver, more)
+  if (driver === 'kafkajs') return (await import('./bare-kafkajs.ts')).bareKafkajs(options)
+  if (driver === 'platformatic') return (await import('./bare-platformatic.ts')).barePlatformatic(options)
+  return (await import('./bare-driver.ts')).bareDriver(options)
+}

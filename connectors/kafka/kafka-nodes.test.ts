@@ -1,0 +1,282 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { parse } from '../../core/document/parse.ts'
+import { validate } from '../../core/document/plan.ts'
+import { catalogue } from '../../nodes.ts'
+import { noKafka } from '../../test/services/kafka.ts'
+import { sharedKafka } from '../../test/services/shared.ts'
+import { id, KafkaFlows, until } from './kafka.fixture.ts'
+import { openDriver } from './open-driver.ts'
+
+let flows: KafkaFlows
+
+beforeEach(async (context) => {
+  if (noKafka !== null) return context.skip(noKafka)
+  flows = new KafkaFlows(await sharedKafka(), await openDriver('kafkajs'))
+})
+afterEach(() => flows?.close())
+
+const orders = (count: number): { value: string; key: string; time: number }[] =>
+  Array.from({ length: count }, (_, n) => ({
+    value: JSON.stringify({ n, total: n % 200 }),
+    key: `c${n % 7}`,
+    time: 1_700_000_000_000 + n,
+  }))
+
+describe('from topic to topic', () => {
+  test('filters, computes and writes; keys, times and headers go where they should', async () => {
+    const from = await flows.topic(3)
+    const to = await flows.topic(2)
+    await flows.write(from, orders(2_000))
+    const outcome = await flows.run(`
+millrace: 1
+name: t
+nodes:
+  orders: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${id()}, until: caught-up } }
+  big: { type: filter@1, config: { where: "{{ $json.total > 100 }}" } }
+  slim: { type: set@1, config: { fields: { n: "{{ $json.n }}", part: "{{ $meta.partition }}", at: "{{ $meta.offset }}" } } }
+  out: { type: kafka.produce@1, config: { KAFKA, topic: ${to}, headers: { from: "{{ $json.n }}", none: "{{ null }}" } } }
+edges: [orders -> big, big -> slim, slim -> out]
+`)
+    expect(outcome).toEqual({ state: 'done', unsettled: 0, failure: null })
+    const written = await flows.read(to)
+    expect(written).toHaveLength(990)
+    const values = written.map((each) => JSON.parse(String(each.value)))
+    expect(new Set(values.map((each) => each.n)).size).toBe(990)
+    for (const [index, each] of written.entries()) {
+      const { n } = values[index]
+      expect(each).toMatchObject({ key: `c${n % 7}`, time: 1_700_000_000_000 + n, headers: { from: String(n) } })
+    }
+    // What shares a key stays in order.
+    for (let key = 0; key < 7; key++) {
+      const own = values.filter((each) => each.n % 7 === key).map((each) => each.n)
+      expect(own).toEqual([...own].sort((a, b) => a - b))
+    }
+    expect(values.every((each) => each.part >= 0 && each.part < 3 && each.at >= 0)).toBe(true)
+  })
+
+  test('bytes that nobody reads pass through untouched, tombstones too', async () => {
+    const from = await flows.topic()
+    const to = await flows.topic()
+    const bytes = Buffer.from([0, 255, 254, 1, 128])
+    await flows.write(from, [
+      { value: bytes, key: 'a' },
+      { value: null, key: 'a' },
+      { value: 'drop', key: 'b' },
+    ])
+    await flows.run(`
+millrace: 1
+name: t
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${id()}, decode: raw, until: caught-up } }
+  own: { type: filter@1, config: { where: "{{ $key === 'a' }}" } }
+  out: { type: kafka.produce@1, config: { KAFKA, topic: ${to}, encode: raw } }
+edges: [in -> own, own -> out]
+`)
+    expect((await flows.read(to)).map((each) => each.value)).toEqual([bytes.toString('utf8'), null])
+  })
+})
+
+describe('a record that fails', () => {
+  const poison = [
+    { value: '{"n":1}', key: 'k' },
+    { value: '{"n":', key: 'bad', headers: [{ name: 'trace', value: 'x1' }] },
+    { value: Buffer.from([0x22, 0xff, 0x22]) },
+    { value: '{"n":{}}' },
+    { value: '{"n":2}' },
+  ]
+
+  test('leaves by the error port, with its cause', async () => {
+    const from = await flows.topic()
+    const [good, bad] = [await flows.topic(), await flows.topic()]
+    const group = id()
+    await flows.write(from, poison)
+    await flows.run(`
+millrace: 1
+name: t
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${group}, until: caught-up } }
+  up: { type: set@1, config: { fields: { n: "{{ $json.n.toFixed(1) }}" } } }
+  good: { type: kafka.produce@1, config: { KAFKA, topic: ${good} } }
+  bad: { type: kafka.produce@1, config: { KAFKA, topic: ${bad} } }
+edges: [in -> up, up -> good, in.error -> bad, up.error -> bad]
+`)
+    expect(await flows.json(good)).toEqual([{ n: '1.0' }, { n: '2.0' }])
+    const failed = await flows.json(bad)
+    expect(failed).toHaveLength(3)
+    expect(failed).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          error: expect.objectContaining({ code: 'kafka.not-json', node: 'in' }),
+          value: '{"n":',
+        }),
+        expect.objectContaining({ error: expect.objectContaining({ code: 'kafka.not-utf8' }) }),
+        expect.objectContaining({ error: expect.objectContaining({ node: 'up' }), value: { n: {} } }),
+      ]),
+    )
+    expect(await flows.groupOffset(group, from)).toBe(5)
+  })
+
+  test('goes to the dead-letter topic as it came, with its cause in headers, where no port takes it', async () => {
+    const from = await flows.topic()
+    const [good, dead] = [await flows.topic(), await flows.topic()]
+    await flows.write(from, poison)
+    await flows.run(`
+millrace: 1
+name: shop
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${id()}, until: caught-up, deadLetterTopic: ${dead} } }
+  up: { type: set@1, config: { fields: { n: "{{ $json.n.toFixed(1) }}" } } }
+  good: { type: kafka.produce@1, config: { KAFKA, topic: ${good} } }
+edges: [in -> up, up -> good]
+`)
+    expect(await flows.json(good)).toEqual([{ n: '1.0' }, { n: '2.0' }])
+    const letters = await flows.read(dead)
+    expect(letters).toHaveLength(3)
+    expect(letters.find((each) => each.key === 'bad')).toMatchObject({
+      value: '{"n":',
+      headers: {
+        trace: 'x1',
+        'millrace-workflow': 'shop',
+        'millrace-node': 'in',
+        'millrace-code': 'kafka.not-json',
+        'millrace-topic': from,
+        'millrace-partition': '0',
+        'millrace-offset': '1',
+      },
+    })
+    expect(letters.find((each) => each.value === '{"n":{}}')).toMatchObject({ headers: { 'millrace-node': 'up' } })
+    expect(flows.letters).toEqual([])
+  })
+})
+
+describe('positions', () => {
+  const copy = (from: string, to: string, group: string, more = '', settings = ''): string => `
+millrace: 1
+name: t
+settings: { ${settings} }
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${group}, commitMs: 100${more} } }
+  out: { type: kafka.produce@1, config: { KAFKA, topic: ${to} } }
+edges: [in -> out]
+`
+
+  test('after a stop it goes on where it was, with nothing twice and nothing left out', async () => {
+    const [from, to, group] = [await flows.topic(2), await flows.topic(), id()]
+    await flows.write(from, orders(500))
+    const first = await flows.start(copy(from, to, group))
+    const execution = await first.open()
+    await until(async () => (await flows.groupOffset(group, from)) > 0, 'something is committed')
+    expect(await execution?.stop()).toMatchObject({ state: 'stopped', unsettled: 0 })
+    await first.release()
+    await flows.write(from, orders(600).slice(500))
+    await flows.run(copy(from, to, group, ', until: caught-up'))
+    const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
+    expect([...numbers].sort((a, b) => a - b)).toEqual(Array.from({ length: 600 }, (_, n) => n))
+    expect(await flows.groupOffset(group, from)).toBe(600)
+  })
+
+  test('a running one is paused, moved back, and tells its lag', async () => {
+    const [from, to, group] = [await flows.topic(), await flows.topic(), id()]
+    await flows.write(from, orders(10))
+    const pipeline = await flows.start(copy(from, to, group))
+    await pipeline.open()
+    await until(async () => (await flows.groupOffset(group, from)) === 10, 'all is committed')
+    await pipeline.control({ do: 'pause', node: 'in' })
+    await flows.write(from, orders(5))
+    await until(() => pipeline.sources()[0]?.partitions[0]?.lag === 5, 'the lag is seen')
+    expect(await flows.groupOffset(group, from)).toBe(10)
+    expect(pipeline.sources()).toMatchObject([
+      {
+        node: 'in',
+        state: 'paused',
+        partitions: [{ partition: `${from}/0`, committed: 10, end: 15, lag: 5, inFlight: 0 }],
+      },
+    ])
+    const moved = await pipeline.control({ do: 'seek', node: null, to: { kind: 'offset', offset: 8 } })
+    expect(moved[0]?.partitions[0]).toMatchObject({ next: 8, committed: 8 })
+    await pipeline.control({ do: 'resume', node: null })
+    await until(async () => (await flows.groupOffset(group, from)) === 15, 'the rest is committed')
+    const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
+    expect(numbers).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 9, 0, 1, 2, 3, 4])
+  })
+
+  test('lanes share the partitions, and each record is read by one of them', async () => {
+    const [from, to, group] = [await flows.topic(4), await flows.topic(), id()]
+    await flows.write(from, orders(1_000))
+    const pipeline = await flows.start(copy(from, to, group, '', 'lanes: 2'))
+    await pipeline.open()
+    await until(async () => (await flows.groupOffset(group, from)) === 1_000, 'all is committed', 60_000)
+    expect(
+      pipeline
+        .sources()[0]
+        ?.partitions.map((each) => each.partition)
+        .sort(),
+    ).toEqual([0, 1, 2, 3].map((n) => `${from}/${n}`))
+    await pipeline.release()
+    const numbers = new Set((await flows.json(to)).map((each) => (each as { n: number }).n))
+    expect(numbers.size).toBe(1_000)
+  })
+})
+
+describe('exactly once', () => {
+  const copy = (from: string, to: string, group: string, more = ''): string => `
+millrace: 1
+name: t
+settings: { delivery: exactly-once }
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${group}, transactionMs: 50${more} } }
+  up: { type: set@1, config: { fields: { n: "{{ $json.n }}" } } }
+  out: { type: kafka.produce@1, config: { KAFKA, topic: ${to} } }
+edges: [in -> up, up -> out]
+`
+
+  test('output and positions are committed together', async () => {
+    const [from, to, group] = [await flows.topic(2), await flows.topic(), id()]
+    await flows.write(from, orders(3_000))
+    expect(await flows.run(copy(from, to, group, ', until: caught-up'))).toMatchObject({ state: 'done' })
+    const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
+    expect([...numbers].sort((a, b) => a - b)).toEqual(Array.from({ length: 3_000 }, (_, n) => n))
+    expect(await flows.groupOffset(group, from)).toBe(3_000)
+  })
+
+  test('one that is killed in mid-transaction leaves nothing half, and the next goes on', async () => {
+    const [from, to, group] = [await flows.topic(2), await flows.topic(), id()]
+    await flows.write(from, orders(3_000))
+    const pipeline = await flows.start(copy(from, to, group))
+    const execution = await pipeline.open()
+    await until(() => (pipeline.metrics()?.nodes.out?.in ?? 0) > 0, 'something is under way')
+    await execution?.kill('test')
+    await pipeline.release(0)
+    await flows.run(copy(from, to, group, ', until: caught-up'))
+    const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
+    expect([...numbers].sort((a, b) => a - b)).toEqual(Array.from({ length: 3_000 }, (_, n) => n))
+  })
+})
+
+describe('a document', () => {
+  test('hears of everything that is wrong with its Kafka nodes', () => {
+    const document = parse(`
+millrace: 1
+name: t
+settings: { delivery: exactly-once }
+nodes:
+  in: { type: kafka.consume@1, config: { brokers: ["a:1"], topic: t, heartbeatMs: 20000 } }
+  sum: { type: aggregate@1, config: { count: 2 } }
+  out: { type: kafka.produce@1, config: { brokers: ["b:1"], topic: x, acks: leader } }
+  file: { type: file.append@1, config: { path: x } }
+edges: [in -> sum, sum -> out, sum -> file]
+`)
+    if (!document.ok) throw new Error('it does not parse')
+    const problems = validate(document.value, catalogue)
+    expect(problems.map((each) => `${each.place.node}: ${each.message}`).sort()).toEqual(
+      [
+        'file: file (file.append) takes part in no transaction',
+        'in: a consumer has either a group or partitions of its own',
+        'in: 20000 ms is too seldom for a session of 30000 ms',
+        'in: in (kafka.consume) takes part in no transaction',
+        'out: idempotent records need acks: all, and this says leader',
+        'sum: sum keeps messages beyond the transaction that they came in',
+      ].sort(),
+    )
+  })
+})
