@@ -22,6 +22,7 @@ import { pool } from './operators/pool/index.ts'
 import { set } from './operators/set/index.ts'
 import { split } from './operators/split/index.ts'
 import { stopAndError } from './operators/stop-and-error/index.ts'
+import { summarize } from './operators/summarize/index.ts'
 import { switchNode } from './operators/switch/index.ts'
 import { throttle } from './operators/throttle/index.ts'
 
@@ -55,6 +56,7 @@ const types = {
   Stdin: stdin,
   Stdout: stdout,
   StopAndError: stopAndError,
+  Summarize: summarize,
   Switch: switchNode,
   Throttle: throttle,
   TopicPublish: topicPublish,

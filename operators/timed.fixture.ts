@@ -37,6 +37,8 @@ export async function timedRun(
     /** Kills the run from within: as soon as a `log` node writes. */
     readonly killOnLog?: boolean
     readonly host?: Partial<Host>
+    /** A message's own time, from 0; the moment when it enters where left out. */
+    readonly timeOf?: (value: unknown) => number
   } = {},
 ): Promise<TimedRun> {
   const out: Record<string, string[]> = {}
@@ -63,7 +65,9 @@ export async function timedRun(
           host.clock.after(atMs, () => {
             const size = { messages: values.length, bytes: 0 }
             context.gate.overdraw(size)
-            const messages = values.map((value) => message(value, null, host.clock.now()))
+            const messages = values.map((value) =>
+              message(value, null, options.timeOf === undefined ? host.clock.now() : begin + options.timeOf(value)),
+            )
             context.emit(0, messages, context.streamScope, ticket, size)
           })
         })
