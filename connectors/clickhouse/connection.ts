@@ -71,11 +71,11 @@ export function openConnection(config: ConnectionConfig, context: NodeContext): 
     password: read('password'),
     compression: config.compression,
   }
-  return context.shared(`clickhouse ${JSON.stringify(place)}`, () => {
-    const connection = new Connection(place)
-    context.onRelease(() => connection.close())
-    return connection
-  })
+  return context.shared(
+    `clickhouse ${JSON.stringify(place)}`,
+    () => new Connection(place),
+    (connection) => connection.close(),
+  )
 }
 
 interface ServerPlace {
