@@ -1,6 +1,7 @@
 import { clickhouseInsert, clickhousePoll, clickhouseQuery } from './connectors/clickhouse/index.ts'
 import { fileAppend, fileRead, fileWrite } from './connectors/file/index.ts'
 import { generate } from './connectors/generate/index.ts'
+import { grpcCall, grpcConnect, grpcSend } from './connectors/grpc/index.ts'
 import { httpRequest } from './connectors/http/index.ts'
 import { interval } from './connectors/interval/index.ts'
 import { kafkaConsume, kafkaProduce } from './connectors/kafka/index.ts'
@@ -41,6 +42,9 @@ const types = {
   FileWrite: fileWrite,
   Filter: filter,
   Generate: generate,
+  GrpcCall: grpcCall,
+  GrpcConnect: grpcConnect,
+  GrpcSend: grpcSend,
   HttpRequest: httpRequest,
   Interval: interval,
   KafkaConsume: kafkaConsume,

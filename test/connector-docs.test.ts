@@ -9,9 +9,10 @@ import { expect, it } from 'vitest'
 import { noRecentClickHouse, startRecentClickHouse } from './services/clickhouse.ts'
 
 const run = promisify(execFile)
-const program = fileURLToPath(new URL('../bin/millrace.js', import.meta.url))
+const root = fileURLToPath(new URL('..', import.meta.url))
+const program = join(root, 'bin/millrace.js')
 
-it.each(['file', 'http', 'standard-streams'])(
+it.each(['file', 'grpc', 'http', 'standard-streams'])(
   'the first example of docs/connectors/%s.md runs and prints what it says',
   async (name) => runExample(name, '4680', String(await freePort())),
 )
@@ -35,7 +36,8 @@ async function runExample(name: string, port: string, by: string): Promise<void>
   const folder = await mkdtemp(join(tmpdir(), 'millrace-docs-'))
   try {
     await writeFile(join(folder, document), block('yaml'))
-    // `npx millrace` of a clone, and the Node that runs this test.
+    // `npx millrace` of a clone with its packages, and the Node that runs this test.
+    await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
     await mkdir(join(folder, '.bin'))
     await symlink(process.execPath, join(folder, '.bin/node'))
     await writeFile(join(folder, '.bin/npx'), `#!/bin/sh\nshift\nexec node "${program}" "$@"\n`, { mode: 0o755 })
