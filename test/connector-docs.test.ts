@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 import { noRecentClickHouse, startRecentClickHouse } from './services/clickhouse.ts'
+import { noKafka } from './services/kafka.ts'
+import { sharedKafka } from './services/shared.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -25,6 +27,12 @@ it('the first example of docs/connectors/clickhouse.md runs and prints what it s
   } finally {
     await server.stop()
   }
+})
+
+it('the first example of docs/connectors/kafka.md runs and prints what it says', async (context) => {
+  if (noKafka !== null) return context.skip(noKafka)
+  const [broker = ''] = (await sharedKafka()).brokers
+  await runExample('kafka', '9092', broker.slice(broker.lastIndexOf(':') + 1))
 })
 
 /** Runs the first blocks of a page, with another port in place of the one that they name. */

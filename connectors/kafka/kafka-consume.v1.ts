@@ -115,7 +115,7 @@ export const kafkaConsumeV1 = define({
     '`$key` is the record’s key, `$meta` is `{ topic, partition, offset, timestamp, headers }`, and a message’s time is the record’s. ' +
     'Positions follow delivery: what is committed is the prefix of each partition that has reached its sinks, so a crash repeats records and loses none. ' +
     'A record that cannot be decoded leaves by the `error` port as `{ error, value }` and disturbs no other. ' +
-    'Tombstones have the value `null`. Read on: [Delivery](../delivery.md), [Kafka](connectors/kafka.md).',
+    'Tombstones have the value `null`. Read on: [Kafka](connectors/kafka.md), [delivery](delivery.md).',
   inputs: [],
   outputs: ['out', 'error'],
   freshValues: true,

@@ -184,10 +184,22 @@ export class KafkaFlows {
   }
 
   async groupOffset(group: string, topic: string): Promise<number> {
-    const admin = await this.driver.openAdmin(this.connection())
-    const positions = await admin.groupOffsets(group, [topic])
-    await admin.close()
+    const positions = await this.#insist(async () => {
+      const admin = await this.driver.openAdmin(this.connection())
+      return admin.groupOffsets(group, [topic]).finally(() => admin.close())
+    })
     return positions.reduce((sum, each) => sum + Math.max(0, each.offset), 0)
+  }
+
+  /** Brokers that come and go are none of the test's own business. */
+  async #insist<T>(ask: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++)
+      try {
+        return await ask()
+      } catch (thrown) {
+        if (attempt >= 50) throw thrown
+        await new Promise((resolve) => setTimeout(resolve, 200))
+      }
   }
 
   async close(): Promise<void> {
@@ -203,10 +215,15 @@ export class KafkaFlows {
 export const id = (): string => `g-${randomUUID().slice(0, 8)}`
 
 /** Waits for an outside condition. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string, msMax = 30_000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string | (() => string),
+  msMax = 30_000,
+): Promise<void> {
   const limit = Date.now() + msMax
   while (!(await condition())) {
-    if (Date.now() > limit) throw new Error(`this did not come true in ${msMax} ms: ${what}`)
+    if (Date.now() > limit)
+      throw new Error(`this did not come true in ${msMax} ms: ${typeof what === 'string' ? what : what()}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

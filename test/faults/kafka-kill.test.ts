@@ -3,16 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { DriverName } from '../../connectors/kafka/driver.ts'
 import { id, KafkaFlows, until } from '../../connectors/kafka/kafka.fixture.ts'
 import { openDriver } from '../../connectors/kafka/open-driver.ts'
 import type { CliProcess } from '../cli-process.ts'
 import { startCli } from '../cli-process.ts'
 import { noKafka } from '../services/kafka.ts'
 import { sharedKafka } from '../services/shared.ts'
-import { rounds } from './faults.ts'
-
-const driver: DriverName = 'kafkajs'
+import { driver, rounds } from './faults.ts'
 
 let folder: string
 let flows: KafkaFlows
