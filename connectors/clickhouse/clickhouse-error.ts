@@ -87,7 +87,7 @@ const kinds: readonly Kind[] = [
     code: 'clickhouse.unknown-setting',
     numbers: [115],
     retriable: false,
-    remedy: '; the server is too old for it: see "Old servers" in the docs of this connector',
+    remedy: '; the server is too old for it: see "Settings, and old servers" in docs/connectors/clickhouse.md',
   },
   {
     code: 'clickhouse.too-many-parts',

@@ -216,6 +216,8 @@ describe('clickhouse.insert', () => {
     ['an environment that lacks it', { password: '{{ $env.NOT_THERE }}' }, /password of out gives nothing/],
     ['a password in the address', { url: `http://me:${secret}@127.0.0.1:1` }, /holds a user or a password/],
     ['the native port', { url: 'tcp://127.0.0.1:9000' }, /not port 9000/],
+    ['one token for all', { settings: { insert_deduplication_token: 'x' } }, /would take the first insert only/],
+    ['answers before rows are written', { settings: { wait_for_async_insert: 0 } }, /before it has written the rows/],
   ])('%s is a problem at the start', async (_, config, message) => {
     const problem = await insertFlow({ count: 1, value: '{{ {} }}', config: { table: 'x', ...config } }).then(
       () => null,

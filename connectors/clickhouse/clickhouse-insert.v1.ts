@@ -57,6 +57,26 @@ export const clickhouseInsertV1 = define({
       .describe('What becomes of a row with a field that the table has no column for.'),
     settings: settingsField,
   }),
+  check: (config) => [
+    ...('insert_deduplication_token' in config.settings
+      ? [
+          {
+            field: 'settings.insert_deduplication_token',
+            message: 'a table that deduplicates would take the first insert only, since all would have this token',
+            remedy: 'Leave it out: each insert gets a token of its own.',
+          },
+        ]
+      : []),
+    ...(isOff(config.settings.wait_for_async_insert)
+      ? [
+          {
+            field: 'settings.wait_for_async_insert',
+            message: 'the server would answer before it has written the rows, and lose those of which it has not',
+            remedy: 'Leave it out; rows are collected here already.',
+          },
+        ]
+      : []),
+  ],
   examples: [
     {
       title: 'Events as they are, with retries',
@@ -105,6 +125,8 @@ export const clickhouseInsertV1 = define({
         // What JavaScript writes for a moment in time is read as one.
         date_time_input_format: 'best_effort',
         input_format_skip_unknown_fields: config.unknownFields === 'skip',
+        // Rows are collected here already; a server that collects them again knows tokens only when told so.
+        ...(config.deduplicate ? { async_insert: false } : {}),
         ...config.settings,
       }
       return new Inserter({
@@ -121,3 +143,8 @@ export const clickhouseInsertV1 = define({
     },
   },
 })
+
+/** How a document may switch a setting off. */
+function isOff(setting: string | number | boolean | null | undefined): boolean {
+  return setting === false || setting === 0 || setting === '0' || setting === 'false'
+}

@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { long } from '../../test/faults/faults.ts'
 import type { RealFlow } from '../../test/real-flow.ts'
 import { realFlow } from '../../test/real-flow.ts'
 import type { ClickHouse } from '../../test/services/clickhouse.ts'
@@ -12,8 +13,7 @@ import {
   startRecentClickHouse,
 } from '../../test/services/clickhouse.ts'
 
-/** `npm run test:faults` lets the server be away for as long, and write as many rows, as is promised. */
-const long = process.env.MILLRACE_FAULTS === '1'
+// `npm run test:faults` lets the server be away for as long, and writes as many rows, as is promised.
 const awayMs = long ? 30_000 : 1_500
 const count = long ? 1_000_000 : 100_000
 const inFlightMax = 10_000

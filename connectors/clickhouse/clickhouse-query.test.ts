@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { RealFlow } from '../../test/real-flow.ts'
 import { realFlow } from '../../test/real-flow.ts'
 import type { ClickHouse } from '../../test/services/clickhouse.ts'
@@ -46,9 +46,11 @@ describe('clickhouse.query of a recent engine', () => {
     if (noRecentClickHouse === null) server = await startRecentClickHouse()
   })
   afterAll(async () => server?.stop())
+  beforeEach((context) => {
+    if (noRecentClickHouse !== null) context.skip(noRecentClickHouse)
+  })
 
-  test('binds parameters, whatever they hold', async (context) => {
-    if (noRecentClickHouse !== null) return context.skip(noRecentClickHouse)
+  test('binds parameters, whatever they hold', async () => {
     const evil = "a'; DROP TABLE x; -- \\ \t\n{id:String}"
     const got = await answersOf({
       value: `{{ { name: ${JSON.stringify(evil)}, big: '18446744073709551615', list: ['x\\'y', 'z'], none: null } }}`,
@@ -68,8 +70,7 @@ describe('clickhouse.query of a recent engine', () => {
     expect(got).toEqual([{ name: evil, big: '18446744073709551615', list: ["x'y", 'z'], none: null, yes: true }])
   })
 
-  test('gives moments as ISO text and takes them as parameters', async (context) => {
-    if (noRecentClickHouse !== null) return context.skip(noRecentClickHouse)
+  test('gives moments as ISO text and takes them as parameters', async () => {
     const [got] = await answersOf({
       config: {
         url: server.url,
@@ -81,8 +82,7 @@ describe('clickhouse.query of a recent engine', () => {
     expect(got).toEqual({ at: '2026-01-02T03:04:05Z', close: 1 })
   })
 
-  test('gives the first row, or null, into a field; or all rows', async (context) => {
-    if (noRecentClickHouse !== null) return context.skip(noRecentClickHouse)
+  test('gives the first row, or null, into a field; or all rows', async () => {
     const query = 'SELECT number AS id FROM numbers(10) WHERE number >= {from:UInt8} ORDER BY id'
     const parameters = { from: '{{ $json.n + 8 }}' }
     const first = await answersOf({
@@ -101,8 +101,7 @@ describe('clickhouse.query of a recent engine', () => {
     expect(await answersOf({ config: { url: server.url, query, parameters } })).toEqual([{ id: '8' }, { id: '9' }])
   })
 
-  test('settings override those of the node', async (context) => {
-    if (noRecentClickHouse !== null) return context.skip(noRecentClickHouse)
+  test('settings override those of the node', async () => {
     const [got] = await answersOf({
       config: {
         url: server.url,
@@ -131,7 +130,6 @@ describe('clickhouse.query of a recent engine', () => {
     ['an answer too large', { query: "SELECT repeat('x', 2000) AS x", bytesMax: 1000 }, 'clickhouse.too-large'],
     ['an answer in another format', { query: 'SELECT 1 FORMAT CSV' }, 'clickhouse.failed'],
   ])('%s fails the message', async (_, config, code) => {
-    if (noRecentClickHouse !== null) return
     const got = await answersOf({ config: { url: server.url, ...config } })
     expect(got).toMatchObject([{ value: { n: 0 }, error: { code, node: 'ask' } }])
   })
@@ -144,9 +142,11 @@ describe('clickhouse.query of an old server', () => {
     if (noClickHouse === null) server = await startClickHouse()
   })
   afterAll(async () => server?.stop())
+  beforeEach((context) => {
+    if (noClickHouse !== null) context.skip(noClickHouse)
+  })
 
-  test('streams a large answer and holds it back', async (context) => {
-    if (noClickHouse !== null) return context.skip(noClickHouse)
+  test('streams a large answer and holds it back', async () => {
     const query = 'SELECT number AS n FROM numbers(300000)'
     const flow = await queryFlow({ config: { url: server.url, query, settings, rowsMax: 300_000 } })
     expect(await flow.finish()).toMatchObject(done)
@@ -154,8 +154,7 @@ describe('clickhouse.query of an old server', () => {
     expect(flow.kept.at(-1)).toEqual({ n: '299999' })
   })
 
-  test('an answer that breaks off is an error, after the rows that came', async (context) => {
-    if (noClickHouse !== null) return context.skip(noClickHouse)
+  test('an answer that breaks off is an error, after the rows that came', async () => {
     const got = await answersOf({
       config: {
         url: server.url,
@@ -170,8 +169,7 @@ describe('clickhouse.query of an old server', () => {
     ])
   })
 
-  test('packed answers are unpacked', async (context) => {
-    if (noClickHouse !== null) return context.skip(noClickHouse)
+  test('packed answers are unpacked', async () => {
     const got = await answersOf({
       config: { url: server.url, query: 'SELECT number AS n FROM numbers(3)', settings, compression: 'gzip' },
     })

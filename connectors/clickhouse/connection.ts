@@ -14,8 +14,10 @@ export const connectionFields = {
   ),
   database: startExpression(z.string().min(1).max(200))
     .default(constant('default'))
-    .describe('The database of tables that are named without one.'),
-  username: startExpression(z.string().min(1).max(200)).default(constant('default')).describe('The user.'),
+    .describe('The database of tables that are named without one; `default` when left out.'),
+  username: startExpression(z.string().min(1).max(200))
+    .default(constant('default'))
+    .describe('The user; `default` when left out.'),
   password: startExpression(z.string().max(1_000))
     .default(constant(''))
     .describe('For example `{{ $env.CLICKHOUSE_PASSWORD }}`. It never appears in errors.'),
