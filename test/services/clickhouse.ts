@@ -18,7 +18,7 @@ export const noClickHouse: string | null =
 /** Why no recent engine can be started here, for `context.skip`; null where it can. */
 export const noRecentClickHouse: string | null = existsSync(join(chdb, 'node_modules/chdb'))
   ? null
-  : 'skipped: no recent ClickHouse; get it by npm ci --ignore-scripts --prefix test/services/chdb (500 MB)'
+  : 'skipped: no recent ClickHouse; get it by npm install --ignore-scripts --prefix test/services/chdb (500 MB)'
 
 /** A real ClickHouse of our own. */
 export interface ClickHouse {
