@@ -118,6 +118,48 @@ Examples:
   )
   .action(async (files: string[], options) => (await import('./commands/serve.ts')).serve(files, options))
 
+const remoteOptions = (command: Command): Command =>
+  command
+    .option('--server <url>', 'the server that it runs on', process.env.MILLRACE_SERVER ?? 'http://127.0.0.1:4600')
+    .option('--json', 'print JSON')
+
+for (const [what, description] of [
+  ['pause', 'let the stream triggers of a running workflow rest; what is in flight is delivered'],
+  ['resume', 'let paused stream triggers of a running workflow go on'],
+] as const)
+  remoteOptions(program.command(what).description(description))
+    .argument('<workflow>', 'its name, or its document')
+    .option('--node <id>', 'one trigger; all of them when left out')
+    .addHelpText('after', `\nExamples:\n  $ millrace ${what} orders\n  $ millrace ${what} orders.yaml --node in`)
+    .action(async (workflow: string, options) =>
+      (await import('./commands/control.ts')).control(what, workflow, options),
+    )
+
+remoteOptions(
+  program.command('seek').description('let stream triggers of a running workflow go on reading somewhere else'),
+)
+  .argument('<workflow>', 'its name, or its document')
+  .requiredOption('--to <where>', 'earliest, latest, an offset, or a time')
+  .option('--node <id>', 'one trigger; all of them when left out')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ millrace seek orders --to 2026-01-01T00:00:00Z
+  $ millrace seek orders --node in --to 1000
+  $ millrace seek orders --to latest`,
+  )
+  .action(async (workflow: string, options) =>
+    (await import('./commands/control.ts')).control('seek', workflow, options),
+  )
+
+remoteOptions(
+  program.command('reload').description('let the version that stands in the file take over from the one that runs'),
+)
+  .argument('<workflow>', 'its name, or its document')
+  .addHelpText('after', '\nExamples:\n  $ millrace reload orders\n  $ millrace reload orders.yaml')
+  .action(async (workflow: string, options) => (await import('./commands/control.ts')).reload(workflow, options))
+
 program
   .command('demo')
   .description('drop a video onto a page and watch its thumbnails arrive')

@@ -14,7 +14,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   sdk: ['core'],
   'nodes.ts': ['core', 'operators', 'connectors'],
   server: ['core', 'workers', 'nodes.ts'],
-  cli: ['core', 'workers', 'server', 'nodes.ts', 'demos', 'package.json'],
+  cli: ['core', 'workers', 'server', 'sdk', 'nodes.ts', 'demos', 'package.json'],
   demos: ['core', 'workers', 'server', 'sdk', 'nodes.ts'],
   bench: ['core', 'connectors', 'workers', 'server', 'sdk', 'nodes.ts', 'demos', 'test'],
   scripts: ['core', 'cli', 'nodes.ts'],

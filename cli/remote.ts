@@ -1,0 +1,56 @@
+import { existsSync, statSync } from 'node:fs'
+import { MillraceError } from '../sdk/errors.ts'
+import { callApi } from '../sdk/http.ts'
+import { readDocument } from './load.ts'
+import { UsageError } from './usage-error.ts'
+
+/** How a command finds the server that it speaks to. */
+export interface RemoteOptions {
+  readonly server: string
+  readonly json?: boolean
+}
+
+/** A server that runs, as commands speak to it. */
+export interface Remote {
+  readonly url: string
+  readonly token: string | null
+  /** Calls the API. Throws a UsageError that says what to do when nothing listens there, the token is missing, or the server refuses. */
+  call(method: string, path: string, body?: unknown): Promise<unknown>
+}
+
+export function remoteOf(options: RemoteOptions): Remote {
+  const url = options.server.replace(/\/+$/, '')
+  if (!URL.canParse(url) || !/^https?:/.test(url))
+    throw new UsageError(
+      `--server is ${JSON.stringify(options.server)}; write for example --server http://127.0.0.1:4600`,
+    )
+  const token = process.env.MILLRACE_TOKEN ?? null
+  return {
+    url,
+    token,
+    async call(method, path, body) {
+      try {
+        return await callApi({ base: url, token }, method, path, body)
+      } catch (thrown) {
+        throw explained(thrown, url)
+      }
+    },
+  }
+}
+
+/** The id of a workflow: as it is given, or the name in the document that it is the path of. */
+export function workflowNameOf(given: string): string {
+  if (!existsSync(given) || !statSync(given).isFile()) return given
+  const document = readDocument(given)
+  if (document.ok) return document.value.name
+  throw new UsageError(`${given} is no document that can be read; run \`millrace lint ${given}\``)
+}
+
+function explained(thrown: unknown, url: string): Error {
+  if (!(thrown instanceof MillraceError)) return thrown instanceof Error ? thrown : new Error(String(thrown))
+  if (thrown.status === 401 || thrown.status === 403)
+    return new UsageError(`${url} lets only those in who bring its token: set MILLRACE_TOKEN`)
+  if (thrown.status === null || thrown.status === undefined)
+    return new UsageError(`no server answers at ${url}: start one with \`millrace serve\`, or name another by --server`)
+  return new UsageError(thrown.message)
+}
