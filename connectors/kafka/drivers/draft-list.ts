@@ -8,7 +8,8 @@ export interface DraftedRecord {
   readonly topic: string
   readonly partition: number
   readonly key: Buffer | null
-  readonly value: Buffer | null
+  /** Text stays text: the client encodes it once, in place. */
+  readonly value: Buffer | string | null
   readonly headers: readonly OutHeader[]
   readonly timestampMs: number
   readonly bytes: number
@@ -43,8 +44,7 @@ export class DraftList implements Draft {
     const count = this.#partitions(topic)
     if (partition !== null && (partition < 0 || partition >= count)) throw unknownPartition(topic, partition, count)
     const keyBytes = toBuffer(key)
-    const valueBytes = toBuffer(value)
-    let bytes = (keyBytes?.length ?? 0) + (valueBytes?.length ?? 0)
+    let bytes = (keyBytes?.length ?? 0) + (value === null ? 0 : lengthOf(value, this.#recordBytesMax))
     for (const header of headers ?? []) bytes += Buffer.byteLength(header.name) + Buffer.byteLength(header.value)
     if (bytes > this.#recordBytesMax) throw recordTooLarge(topic, bytes, this.#recordBytesMax)
     this.records.push({
@@ -52,7 +52,7 @@ export class DraftList implements Draft {
       topic,
       partition: partition ?? this.#choose(topic, keyBytes, count),
       key: keyBytes,
-      value: valueBytes,
+      value: typeof value === 'string' ? value : toBuffer(value),
       headers: headers ?? [],
       timestampMs,
       bytes,
@@ -101,6 +101,12 @@ export function recordTooLarge(topic: string, bytes: number, bytesMax: number): 
 
 export function notPrepared(topic: string): NodeError {
   return new NodeError('kafka.unknown-topic', `topic ${topic} has not been prepared for sending`)
+}
+
+/** Bytes of a value; of text that cannot be too long whatever it holds, its length is near enough. */
+function lengthOf(value: string | Uint8Array, recordBytesMax: number): number {
+  if (typeof value === 'string' && value.length * 3 <= recordBytesMax) return value.length
+  return Buffer.byteLength(value)
 }
 
 function toBuffer(bytes: string | Uint8Array | null): Buffer | null {

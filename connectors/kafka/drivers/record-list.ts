@@ -1,39 +1,44 @@
 import type { Partition, RawHeader, RawRecord, RecordBlock, RecordCursor } from '../driver.ts'
 
-/** A record as client libraries give it: an object each. */
-export interface ListedRecord extends RawRecord {
-  readonly offset: number
-  readonly timestampMs: number
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers: readonly RawHeader[]
+/** How the parts of a record are read that a client library gives as an object of its own. */
+export interface RecordReader<T> {
+  readonly offset: (record: T) => number
+  readonly timestampMs: (record: T) => number
+  readonly key: (record: T) => Buffer | null
+  readonly value: (record: T) => Buffer | null
+  readonly headerBytes: (record: T) => number
+  /** Asked only for records whose headers somebody reads. */
+  readonly headers: (record: T) => readonly RawHeader[]
 }
 
 /** A block over records that exist as objects already; for drivers around other clients. */
-export function recordList(
+export function recordList<T>(
   partition: Partition,
   generation: number,
-  records: readonly ListedRecord[],
+  records: readonly T[],
   lastOffset: number,
+  reader: RecordReader<T>,
 ): RecordBlock {
   let bytes = 0
-  for (const record of records) bytes += sizeOf(record)
-  const at = (index: number): ListedRecord => {
+  for (const record of records)
+    bytes += (reader.key(record)?.length ?? 0) + (reader.value(record)?.length ?? 0) + reader.headerBytes(record)
+  const at = (index: number): T => {
     const record = records[index]
     if (record === undefined) throw new RangeError(`a block of ${records.length} records has none at ${index}`)
     return record
   }
+  const [first] = records
   return {
     topic: partition.topic,
     partition: partition.partition,
     generation,
     count: records.length,
-    firstOffset: records[0]?.offset ?? lastOffset,
+    firstOffset: first === undefined ? lastOffset : reader.offset(first),
     lastOffset,
     bytes,
-    cursor: () => new ListCursor(records),
-    headersAt: (index) => headerTexts(at(index).headers),
-    recordAt: (index) => copied(at(index)),
+    cursor: () => new ListCursor(records, reader),
+    headersAt: (index) => headerTexts(reader.headers(at(index))),
+    recordAt: (index) => copied(at(index), reader),
   }
 }
 
@@ -42,26 +47,20 @@ export function headerTexts(headers: readonly RawHeader[]): Readonly<Record<stri
   return Object.fromEntries(headers.map((each) => [each.name, each.value?.toString('utf8') ?? '']))
 }
 
-function sizeOf(record: ListedRecord): number {
-  let bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0)
-  for (const header of record.headers) bytes += header.name.length + (header.value?.length ?? 0)
-  return bytes
-}
-
-function copied(record: ListedRecord): RawRecord {
+function copied<T>(record: T, reader: RecordReader<T>): RawRecord {
   const copy = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
   return {
-    offset: record.offset,
-    timestampMs: record.timestampMs,
-    key: copy(record.key),
-    value: copy(record.value),
-    headers: record.headers.map((header) => ({ name: header.name, value: copy(header.value) })),
+    offset: reader.offset(record),
+    timestampMs: reader.timestampMs(record),
+    key: copy(reader.key(record)),
+    value: copy(reader.value(record)),
+    headers: reader.headers(record).map((header) => ({ name: header.name, value: copy(header.value) })),
   }
 }
 
 const nothing = Buffer.alloc(0)
 
-class ListCursor implements RecordCursor {
+class ListCursor<T> implements RecordCursor {
   at = -1
   offset = -1
   timestampMs = -1
@@ -70,12 +69,14 @@ class ListCursor implements RecordCursor {
   keyEnd = -1
   valueStart = 0
   valueEnd = -1
-  readonly #records: readonly ListedRecord[]
+  readonly #records: readonly T[]
+  readonly #reader: RecordReader<T>
   /** The memory that the last record lay in, as one Buffer: records of a fetch mostly share theirs. */
   #whole: Buffer = nothing
 
-  constructor(records: readonly ListedRecord[]) {
+  constructor(records: readonly T[], reader: RecordReader<T>) {
     this.#records = records
+    this.#reader = reader
   }
 
   next(): boolean {
@@ -87,14 +88,15 @@ class ListCursor implements RecordCursor {
   moveTo(at: number): void {
     const record = this.#records[at]
     if (record === undefined) throw new RangeError(`a block of ${this.#records.length} records has none at ${at}`)
+    const reader = this.#reader
     this.at = at
-    this.offset = record.offset
-    this.timestampMs = record.timestampMs
-    this.#point(record.key, record.value)
+    this.offset = reader.offset(record)
+    this.timestampMs = reader.timestampMs(record)
+    this.#point(reader.key(record), reader.value(record))
   }
 
   #point(key: Buffer | null, value: Buffer | null): void {
-    const one = key ?? value ?? nothing
+    const one = value ?? key ?? nothing
     const shared = key === null || value === null || key.buffer === value.buffer
     if (!shared) {
       this.bytes = Buffer.concat([key, value])
