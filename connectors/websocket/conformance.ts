@@ -1,4 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { createFiles } from '../../server/files.ts'
+import { makeCertificates } from '../../test/services/certificates.ts'
 import { limitsConformance } from './conformance-limits.ts'
 import type { Client } from './testing.ts'
 import { connect, serving } from './testing.ts'
@@ -74,7 +79,8 @@ export function conformance(transport: 'ws' | 'uws'): void {
         {},
         { open: tag('open'), said: tag('message'), gone: tag('close'), keep: { type: 'test.keep@1' } },
         ['ws.open -> open -> keep', 'ws.message -> said -> keep', 'ws.close -> gone -> keep'],
-        { settings: { inFlightMax: 16 } },
+        // A small gate, so that sockets are kept waiting; one that cannot be kept would be closed.
+        { settings: { inFlightMax: transport === 'ws' ? 16 : 10_000 } },
       )
       const one = async (): Promise<void> => {
         const client = await connect(flow.url)
@@ -139,6 +145,49 @@ export function conformance(transport: 'ws' | 'uws'): void {
       expect([await a.closed, await b.closed]).toMatchObject([{ code: 1_001 }, { code: 1_001 }])
       expect(flow.execution.state).toBe('running')
       await flow.stop()
+    })
+  })
+
+  describe(`${transport}: a port of its own`, () => {
+    test('speaks TLS with the certificate that it is given, and says what is wrong with one that is none', async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'millrace-tls-'))
+      try {
+        const { server, ca } = await makeCertificates(folder)
+        const tls = { cert: join(folder, 'server.pem'), key: join(folder, 'server.key') }
+        const options = { host: { files: createFiles({ allowed: [folder] }) } }
+        const flow = await serve({ tls }, { back: { type: 'websocket.send@1' } }, ['ws.message -> back'], options)
+        const client = await connect(flow.url, [], { ca, rejectUnauthorized: true })
+        client.send({ safe: true })
+        await expect.poll(() => client.json).toEqual([{ safe: true }])
+        await expect(connect(flow.url.replace('wss', 'ws'))).rejects.toThrow()
+        await flow.stop()
+        expect(server.cert).toContain('CERTIFICATE')
+        await writeFile(join(folder, 'none.pem'), 'nothing')
+        const wrong = { cert: join(folder, 'none.pem'), key: join(folder, 'none.pem') }
+        const keep = { keep: { type: 'test.keep@1' } }
+        await expect(serve({ tls: wrong }, keep, ['ws.open -> keep'], options)).rejects.toThrow(/none\.pem.* is no use/)
+        const elsewhere = { cert: '/etc/hostname', key: '/etc/hostname' }
+        await expect(serve({ tls: elsewhere }, keep, ['ws.open -> keep'], options)).rejects.toThrow(/may not read/)
+      } finally {
+        await rm(folder, { recursive: true, force: true })
+      }
+    })
+
+    test('that is taken is said to be so, and can be shared where that is wanted', async () => {
+      const keep = { keep: { type: 'test.keep@1' } }
+      const first = await serve({}, keep, ['ws.open -> keep'])
+      await expect(serve({ port: first.port }, keep, ['ws.open -> keep'])).rejects.toThrow(
+        new RegExp(`port ${first.port} on 127\\.0\\.0\\.1 .*another`),
+      )
+      await first.stop()
+      const one = await serve({ reusePort: true }, keep, ['ws.open -> keep'])
+      const two = await serve({ reusePort: true, port: one.port }, keep, ['ws.open -> keep'])
+      const clients = await Promise.all(Array.from({ length: 40 }, () => connect(one.url)))
+      await expect.poll(() => one.kept.length + two.kept.length).toBe(40)
+      expect(Math.min(one.kept.length, two.kept.length)).toBeGreaterThan(0)
+      await one.stop()
+      await two.stop()
+      await Promise.all(clients.map((each) => each.closed))
     })
   })
 

@@ -33,7 +33,7 @@ export async function serving(
     log: {
       write: (level, text, fields) => {
         log.push(`${level} ${text}`)
-        if (typeof fields?.port === 'number') listening(fields.port)
+        if (fields?.node === 'ws' && typeof fields.port === 'number') listening(fields.port)
       },
     },
   }
