@@ -1,7 +1,6 @@
 import type { Failure } from '../../core/flow/failure.ts'
 import type { Meta } from '../../core/flow/message.ts'
 import type { Scope } from '../../core/flow/scope.ts'
-import type { Connections } from './connections.ts'
 import type { ScopeHolder } from './inbox.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { Link, Receiver } from './transport.ts'
@@ -21,7 +20,8 @@ export interface ConnectionRules {
 /** The server that a connection belongs to. */
 export interface ConnectionOwner {
   readonly rules: ConnectionRules
-  readonly connections: Connections
+  /** Where it is found while it is open, and where all that waits for slow readers is added up. */
+  readonly connections: { waitingBytes: number; remove(connection: Connection): void }
   /** Whether its sockets can be kept from reading. */
   readonly pausable: boolean
   /** Whole seconds since some fixed point, read once per turn. */
