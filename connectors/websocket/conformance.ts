@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { createFiles } from '../../server/files.ts'
 import { makeCertificates } from '../../test/services/certificates.ts'
+import { freePorts } from '../../test/services/free-ports.ts'
 import { limitsConformance } from './conformance-limits.ts'
 import type { Client } from './testing.ts'
 import { connect, serving } from './testing.ts'
@@ -180,8 +181,9 @@ export function conformance(transport: 'ws' | 'uws'): void {
         new RegExp(`port ${first.port} on 127\\.0\\.0\\.1 .*another`),
       )
       await first.stop()
-      const one = await serve({ reusePort: true }, keep, ['ws.open -> keep'])
-      const two = await serve({ reusePort: true, port: one.port }, keep, ['ws.open -> keep'])
+      const [port = 0] = await freePorts(1)
+      const one = await serve({ reusePort: true, port }, keep, ['ws.open -> keep'])
+      const two = await serve({ reusePort: true, port }, keep, ['ws.open -> keep'])
       const clients = await Promise.all(Array.from({ length: 40 }, () => connect(one.url)))
       await expect.poll(() => one.kept.length + two.kept.length).toBe(40)
       expect(Math.min(one.kept.length, two.kept.length)).toBeGreaterThan(0)
