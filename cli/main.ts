@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander'
+import { Argument, Command, CommanderError } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { holdYoungGeneration } from './boot-memory.ts'
 import { UsageError } from './usage-error.ts'
@@ -162,10 +162,14 @@ remoteOptions(
 
 program
   .command('demo')
-  .description('drop a video onto a page and watch its thumbnails arrive')
+  .description('thumbnails: drop a video onto a page and watch them arrive; market: 50,000 trades a second on a screen')
+  .addArgument(new Argument('[name]', 'which demo').choices(['thumbnails', 'market']).default('thumbnails'))
   .option('--port <number>', 'port to listen on; 0 for any free one', process.env.PORT ?? '4600')
-  .addHelpText('after', '\nExamples:\n  $ millrace demo\n  $ millrace demo --port 8080')
-  .action(async (options) => (await import('./commands/demo.ts')).demo(options))
+  .option('--kafka [brokers]', 'market: another process writes the trades to Kafka (127.0.0.1:9092)')
+  .option('--clickhouse [url]', 'market: candles are kept in ClickHouse, too (http://127.0.0.1:8123)')
+  .option('--per-second <number>', 'market: trades a second', '50000')
+  .addHelpText('after', '\nExamples:\n  $ millrace demo\n  $ millrace demo market --port 8080')
+  .action(async (name, options) => (await import('./commands/demo.ts')).demo(name, options))
 
 // Nobody but a maintainer can use a stack; the text of the error says what and where.
 process.on('uncaughtException', (thrown) => {

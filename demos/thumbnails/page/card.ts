@@ -1,9 +1,9 @@
-import { element, setText } from './element.ts'
+import { element, setText } from '../../design/element.ts'
+import type { IconName } from '../../design/icons.ts'
+import { icon } from '../../design/icons.ts'
+import { bytes, count, percent, place, span } from '../../design/quantities.ts'
 import { figuresOf } from './figures.ts'
 import { Filmstrip } from './filmstrip.ts'
-import type { IconName } from './icons.ts'
-import { icon } from './icons.ts'
-import { bytes, count, percent, place, span } from './quantities.ts'
 import type { Thumb, VideoRun } from './run.ts'
 
 export interface CardActions {

@@ -1,4 +1,4 @@
-import { bytes, count, rate, span } from './quantities.ts'
+import { bytes, count, rate, span } from '../../design/quantities.ts'
 import type { VideoRun } from './run.ts'
 
 const none = '–'

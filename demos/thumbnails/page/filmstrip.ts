@@ -1,5 +1,5 @@
-import { element } from './element.ts'
-import { place } from './quantities.ts'
+import { element } from '../../design/element.ts'
+import { place } from '../../design/quantities.ts'
 import { heightOf, rowCountOf, stepOf } from './rows.ts'
 import type { Thumb } from './run.ts'
 

@@ -1,8 +1,8 @@
-import { drawing, setText } from './element.ts'
+import { drawing, setText } from '../../design/element.ts'
+import { count, rate } from '../../design/quantities.ts'
 import type { Beat, Graph, GraphEdge, GraphNode, NodeCounts } from './graph.ts'
 import { wireRate } from './graph.ts'
 import { layOut } from './layout.ts'
-import { count, rate } from './quantities.ts'
 
 interface Wire {
   readonly edge: GraphEdge
