@@ -9,6 +9,7 @@ import { manual } from './connectors/manual/index.ts'
 import { stdin, stdout } from './connectors/standard-streams/index.ts'
 import { topicPublish } from './connectors/topic/index.ts'
 import { respond, webhook } from './connectors/webhook/index.ts'
+import { websocketClose, websocketRooms, websocketSend, websocketServe } from './connectors/websocket/index.ts'
 import { createCatalogue } from './core/catalogue.ts'
 import { aggregate } from './operators/aggregate/index.ts'
 import { call } from './operators/call/index.ts'
@@ -65,6 +66,10 @@ const types = {
   Throttle: throttle,
   TopicPublish: topicPublish,
   Webhook: webhook,
+  WebsocketClose: websocketClose,
+  WebsocketRooms: websocketRooms,
+  WebsocketSend: websocketSend,
+  WebsocketServe: websocketServe,
 } as const
 
 type Types = typeof types

@@ -117,6 +117,20 @@ export interface TaskProgress {
 export interface Hub {
   /** Claims a route. Throws a NodeError when it is taken. The answer releases it. */
   route(route: HubRoute, handler: (request: HubRequest, reply: HubReply) => void): () => void
+  /**
+   * Claims a path for connections that ask to become WebSockets; whoever claims it answers them, also where it refuses.
+   * Throws a NodeError when it is taken, or where sockets cannot be had. The answer releases it.
+   */
+  upgrade(path: string, handler: (upgrade: HubUpgrade) => void): () => void
+}
+
+/** A connection that asks to become a WebSocket. It came under a name that the server answers to; nothing else has been checked. */
+export interface HubUpgrade {
+  readonly params: Readonly<Record<string, string>>
+  /** Request, socket and first bytes, as Node's HTTP server gives them. Core knows no types of Node: who takes them looks what they are. */
+  readonly request: unknown
+  readonly socket: unknown
+  readonly head: unknown
 }
 
 export interface HubRoute {

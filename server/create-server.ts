@@ -6,7 +6,7 @@ import type { Clock, Hub, Log, Topics } from '../core/host.ts'
 import type { Execution, Pipeline } from '../core/pipeline.ts'
 import { BodyAborted } from './body.ts'
 import { createGuard, isLoopbackAddress } from './guard.ts'
-import { HttpError, refuse } from './http-error.ts'
+import { HttpError, refuse, refuseUpgrade } from './http-error.ts'
 import type { ServerHub } from './hub.ts'
 import { createHub } from './hub.ts'
 import type { ServerLimits } from './limits.ts'
@@ -136,7 +136,7 @@ class HttpSide implements MillraceServer {
     this.#http.maxConnections = limits.connectionsMax
     this.#http.on('request', (request, response) => this.#serve(request, response))
     this.#http.on('checkContinue', (request, response) => this.#serve(request, response))
-    this.#http.on('upgrade', (request, socket, head) => this.#realtime.upgrade(request, socket, head))
+    this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
     this.#http.on('clientError', (error, socket) => answerClientError(error, socket))
   }
 
@@ -189,6 +189,18 @@ class HttpSide implements MillraceServer {
         new HttpError(500, 'server.error', 'The server failed on this request.', 'Look into its log.'),
       )
     })
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    try {
+      this.#guard.checkName(request)
+      if (this.#closing === null && this.hub.handleUpgrade(request, socket, head, urlOf(request).pathname)) return
+    } catch (thrown) {
+      socket.on('error', () => socket.destroy())
+      if (!(thrown instanceof HttpError)) throw thrown
+      return refuseUpgrade(socket, thrown)
+    }
+    this.#realtime.upgrade(request, socket, head)
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {

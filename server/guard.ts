@@ -17,6 +17,8 @@ export interface GuardOptions {
 export interface Guard {
   /** Throws an HttpError for a request that came under a foreign name, or from a page of a foreign origin. */
   admit(request: IncomingMessage): void
+  /** The first half of `admit`: for those who decide about origins themselves. */
+  checkName(request: IncomingMessage): void
   /** Throws an HttpError 401 without the token, where one is set. */
   authorize(request: IncomingMessage): void
   tokenMatches(token: string | null): boolean
@@ -32,6 +34,9 @@ export function createGuard(options: GuardOptions): Guard {
   const tokenMatches = (token: string | null): boolean =>
     digest === null || (token !== null && timingSafeEqual(sha256(token), digest))
   return {
+    checkName(request) {
+      checkHost(request, options)
+    },
     admit(request) {
       checkHost(request, options)
       checkOrigin(request, origins)

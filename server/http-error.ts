@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 
 /** An answer that is not a success: what, and what to do. Thrown inside the server, written as `{ error: { code, message, remedy } }`. */
 export class HttpError extends Error {
@@ -56,6 +57,18 @@ export function refuse(request: IncomingMessage, response: ServerResponse, error
   })
   response.end(request.method === 'HEAD' ? undefined : body)
   if (unread) linger(request)
+}
+
+/** An upgrade that is refused gets an ordinary HTTP answer. */
+export function refuseUpgrade(socket: Duplex, error: HttpError): void {
+  const body = JSON.stringify(errorBody(error.code, error.message, error.remedy))
+  const head = [
+    `HTTP/1.1 ${error.status} Refused`,
+    'connection: close',
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
 }
 
 function linger(request: IncomingMessage): void {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { NodeError } from '../core/flow/failure.ts'
-import type { Hub, HubReply, HubRequest, HubRoute, Log } from '../core/host.ts'
+import type { Hub, HubReply, HubRequest, HubRoute, HubUpgrade, Log } from '../core/host.ts'
 import { BodyAborted, hasBody, readBody } from './body.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
@@ -20,6 +21,8 @@ export interface ServerHub extends Hub {
     url: URL,
     headers: Readonly<Record<string, string>>,
   ): boolean
+  /** Hands the connection on when its path belongs to a workflow; false leaves it to others. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, path: string): boolean
   readonly routes: number
 }
 
@@ -43,6 +46,7 @@ const reserved = ['/api', '/livez', '/readyz', '/metrics']
 /** The door for workflows' own routes; it stands ahead of everything else, since most requests come through it. */
 export function createHub(options: HubOptions): ServerHub {
   const router = createRouter<Target>()
+  const upgrades = createRouter<(upgrade: HubUpgrade) => void>()
   let routes = 0
   return {
     get routes() {
@@ -58,6 +62,27 @@ export function createHub(options: HubOptions): ServerHub {
         routes -= 1
         router.remove(route.methods, route.path)
       }
+    },
+    upgrade(path, handler) {
+      checkPath(path)
+      if (!upgrades.add(['GET'], path, handler))
+        throw new NodeError('hub.route-taken', `WebSockets at ${path} are another workflow's; choose another path.`)
+      let released = false
+      return () => {
+        if (!released) upgrades.remove(['GET'], path)
+        released = true
+      }
+    },
+    handleUpgrade(request, socket, head, path) {
+      const match = upgrades.find('GET', path)
+      if (match.kind !== 'found') return false
+      try {
+        match.target({ params: match.params, request, socket, head })
+      } catch (thrown) {
+        options.log.write('error', `The handler of WebSockets at ${path} threw`, { error: String(thrown) })
+        socket.destroy()
+      }
+      return true
     },
     handle(request, response, url, headers) {
       const method = request.method ?? 'GET'
@@ -77,8 +102,7 @@ export function createHub(options: HubOptions): ServerHub {
   }
 }
 
-function claim(router: Router<Target>, route: HubRoute, handler: Handler): void {
-  const { path, methods } = route
+function checkPath(path: string): void {
   if (!pathPattern.test(path))
     throw new NodeError(
       'hub.bad-path',
@@ -86,6 +110,11 @@ function claim(router: Router<Target>, route: HubRoute, handler: Handler): void 
     )
   if (reserved.some((each) => path === each || path.startsWith(`${each}/`)))
     throw new NodeError('hub.reserved', `The path ${path} belongs to the server itself; choose another one.`)
+}
+
+function claim(router: Router<Target>, route: HubRoute, handler: Handler): void {
+  const { path, methods } = route
+  checkPath(path)
   const unknown = methods.find((method) => !methodsKnown.has(method))
   if (methods.length === 0 || unknown !== undefined)
     throw new NodeError(

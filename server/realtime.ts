@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import type { Guard } from './guard.ts'
-import { errorBody, HttpError } from './http-error.ts'
+import { HttpError, refuseUpgrade } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
 import { Session } from './session.ts'
 import type { TopicStore } from './topics.ts'
@@ -66,7 +66,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
         admit(request)
       } catch (thrown) {
         if (!(thrown instanceof HttpError)) throw thrown
-        answerRaw(socket, thrown)
+        refuseUpgrade(socket, thrown)
         return
       }
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -102,16 +102,4 @@ function passes(guard: Guard, request: IncomingMessage): boolean {
   } catch {
     return false
   }
-}
-
-/** An upgrade that is refused gets an ordinary HTTP answer. */
-function answerRaw(socket: Duplex, error: HttpError): void {
-  const body = JSON.stringify(errorBody(error.code, error.message, error.remedy))
-  const head = [
-    `HTTP/1.1 ${error.status} Refused`,
-    'connection: close',
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
 }

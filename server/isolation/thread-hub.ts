@@ -26,6 +26,12 @@ export function threadHub(peer: Peer): ThreadHub {
         peer.notify('unroute', id)
       }
     },
+    upgrade(path) {
+      throw new NodeError(
+        'websocket.needs-port',
+        `WebSockets at ${path} cannot be had on the server's own port by a workflow in a thread of its own; give the node a port of its own with \`port\`.`,
+      )
+    },
     request(route, id, plain) {
       const reply = new ThreadReply(peer, Number(id))
       replies.set(Number(id), reply)
