@@ -246,8 +246,9 @@ export interface Source {
   /** A mark has reached every sink, or its execution was cut. An epoch's mark has closed: all before it is in the sinks or in state. */
   marked?(mark: PassingMark, failure: Failure | null): void
   /**
-   * The messages of a failed batch, made anew from the bytes that the source still holds; null when it holds them no more;
-   * empty when somebody else has taken them over and will send them.
+   * The messages of a failed batch, made anew from the bytes that the source holds; empty when somebody else has taken them over
+   * and will send them. A source that has this answers it for every batch that is open; null only for one that it does not know.
+   * Without it the values themselves are held for as long as they are in flight.
    */
   again?(ticket: number): readonly Message[] | null
   /** Takes messages of its own that no error port took, and resolves when they are safe. Absent, or answering null: the host's dead-letter does. */

@@ -1,3 +1,5 @@
+import type { DriverName } from '../../connectors/kafka/driver.ts'
+import { openDriver } from '../../connectors/kafka/open-driver.ts'
 import { parse } from '../../core/document/parse.ts'
 import { plan } from '../../core/document/plan.ts'
 import { catalogue } from '../../nodes.ts'
@@ -9,7 +11,7 @@ import { documentOf } from './work.ts'
 /** A document that runs until it has caught up. `more`: `raw`, `off` (telemetry), `once` (exactly-once), `lanes`. */
 export async function millraceSide(
   options: SideOptions,
-  driver: string,
+  driver: DriverName,
   more: readonly string[],
 ): Promise<() => Promise<void>> {
   const settings = [
@@ -30,6 +32,8 @@ export async function millraceSide(
       throw new Error(letter?.failure.message)
     },
   })
+  // Loading the client is left out on every side.
+  await openDriver(driver)
   const pipeline = await launch(planned.value, catalogue, host, { folders: [] })
   return async () => {
     const outcome = await (await pipeline.open())?.done

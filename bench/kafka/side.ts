@@ -1,3 +1,5 @@
+import type { DriverName } from '../../connectors/kafka/driver.ts'
+import { driverNames } from '../../connectors/kafka/driver.ts'
 import type { SideOptions, SideResult } from './work.ts'
 
 /** One side in a process of its own: `node side.ts NAME OPTIONS`. Prints what it measured, from the first connection to the last commit. */
@@ -24,9 +26,15 @@ process.stdout.write(JSON.stringify(result))
 process.exit(0)
 
 async function sideOf(side: string): Promise<() => Promise<void>> {
-  const [kind, driver = '', ...more] = side.split(':')
-  if (kind === 'millrace') return (await import('./millrace-side.ts')).millraceSide(options, driver, more)
+  const [kind, driver = 'batch', ...more] = side.split(':')
+  if (kind === 'millrace') return (await import('./millrace-side.ts')).millraceSide(options, driverOf(driver), more)
   if (driver === 'kafkajs') return (await import('./bare-kafkajs.ts')).bareKafkajs(options)
   if (driver === 'platformatic') return (await import('./bare-platformatic.ts')).barePlatformatic(options)
   return (await import('./bare-driver.ts')).bareDriver(options)
+}
+
+function driverOf(name: string): DriverName {
+  const found = driverNames.find((each) => each === name)
+  if (found === undefined) throw new Error(`there is no driver ${name}`)
+  return found
 }

@@ -1,7 +1,7 @@
 import type { SourceLetter } from '../define.ts'
 import type { Plan } from '../document/plan.ts'
 import type { PassingMark } from '../flow/batch.ts'
-import { batch, endMark } from '../flow/batch.ts'
+import { batch, endMark, noMessages } from '../flow/batch.ts'
 import type { CreditGate, Size } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
 import { stopped } from '../flow/failure.ts'
@@ -203,7 +203,9 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
     if (forgotten) this.#feed.source?.closed?.(ticket, null)
     if (!forgotten || scope !== null) {
       const since = this.#engine.host.clock.now()
-      this.#open.set(ticket, { ticket, port, messages, size, scope, since, attempts: 0 })
+      // A source that can make them anew holds their bytes; the values need not live for as long as they are in flight.
+      const kept = this.#feed.source?.again === undefined ? messages : noMessages
+      this.#open.set(ticket, { ticket, port, messages: kept, size, scope, since, attempts: 0 })
     }
     run.scope.receiptsOpen += 1
     this.#send(port, messages, ticket, size, run.scope)
@@ -305,8 +307,10 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
       })
       return
     }
-    if (onFail === 'stop') return run.broke(run.scope, failure)
-    const letters = (again ?? held.messages).map((message) => ({ message, failure }))
+    const kept = again ?? held.messages
+    // Where nobody holds them any more, going on would lose them in silence.
+    if (onFail === 'stop' || kept.length === 0) return run.broke(run.scope, failure)
+    const letters = kept.map((message) => ({ message, failure }))
     this.deadLetter(letters, run.scope.signal, run.id).then(
       () => this.closed(ticket, null),
       () => run.broke(run.scope, failure),
