@@ -200,6 +200,54 @@ edges: [in -> out]
     expect(numbers).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 9, 0, 1, 2, 3, 4])
   })
 
+  test.each(['at-least-once', 'exactly-once'])(
+    'a new version takes over without a rebalance, and each record is written once (%s)',
+    async (delivery) => {
+      const [from, to, group] = [await flows.topic(2), await flows.topic(2), id()]
+      const version = (label: string): string => `
+millrace: 1
+name: t
+settings: { delivery: ${delivery} }
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${group}, commitMs: 100, transactionMs: 50 } }
+  by: { type: set@1, into: merge, config: { fields: { by: ${label} } } }
+  out: { type: kafka.produce@1, config: { KAFKA, topic: ${to} } }
+edges: [in -> by, by -> out]
+`
+      const stop = new AbortController()
+      const feeding = (async () => {
+        let next = 0
+        for (; !stop.signal.aborted; next += 100)
+          await flows.write(
+            from,
+            Array.from({ length: 100 }, (_, n) => ({ key: `k${n}`, value: JSON.stringify({ n: next + n }) })),
+          )
+        return next
+      })()
+      const goesOn = async (): Promise<void> => {
+        const before = await flows.groupOffset(group, from)
+        await until(async () => (await flows.groupOffset(group, from)) > before + 200, 'it goes on')
+      }
+      let running = await flows.start(version('v0'))
+      await running.open()
+      for (let round = 1; round <= 3; round++) {
+        await goesOn()
+        const next = await flows.start(version(`v${round}`), running)
+        await next.open(running)
+        await running.release()
+        running = next
+      }
+      await goesOn()
+      stop.abort()
+      const count = await feeding
+      await until(async () => (await flows.groupOffset(group, from)) === count, 'the rest is written')
+      const written = (await flows.json(to)) as { n: number; by: string }[]
+      expect(written.map((each) => each.n).sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, n) => n))
+      expect([...new Set(written.map((each) => each.by))].sort()).toEqual(['v0', 'v1', 'v2', 'v3'])
+      expect(flows.log.filter((line) => line.includes(' reads '))).toHaveLength(1)
+    },
+  )
+
   test('lanes share the partitions, and each record is read by one of them', async () => {
     const [from, to, group] = [await flows.topic(4), await flows.topic(), id()]
     await flows.write(from, orders(1_000))
