@@ -160,6 +160,43 @@ remoteOptions(
   .addHelpText('after', '\nExamples:\n  $ millrace reload orders\n  $ millrace reload orders.yaml')
   .action(async (workflow: string, options) => (await import('./commands/control.ts')).reload(workflow, options))
 
+remoteOptions(program.command('top').description('watch running workflows: rates, lag, what is in flight, who is busy'))
+  .argument('[workflow]', 'its name, or its document; all of them when left out')
+  .option('--every <seconds>', 'how often the figures are read', '1')
+  .option('--once', 'print one line of JSON, and end')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ millrace top
+  $ millrace top orders.yaml
+  $ millrace top --every 5 > figures.ndjson
+  $ millrace top orders --once | jq .workflows[0].lag
+
+On a terminal the screen is drawn in place: q leaves, the arrows scroll. Elsewhere, and with --json, it is one line of JSON each time.`,
+  )
+  .action(async (workflow: string | undefined, options) => (await import('./commands/top.ts')).top(workflow, options))
+
+remoteOptions(program.command('tap').description('show what leaves a port of a running workflow, without slowing it'))
+  .argument('<workflow>', 'its name, or its document')
+  .argument('<port>', 'node.port, such as big.out or big.error; the port is `out` when left out')
+  .option('--limit <count>', 'end after so many messages')
+  .option('--filter <expression>', 'show only messages for which it is true; it reads $json, $key and $meta')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ millrace tap orders big
+  $ millrace tap orders.yaml big.error --limit 10
+  $ millrace tap orders big --filter '$json.total > 1000'
+  $ millrace tap orders big | jq .value.id
+
+Of a busy flow it shows a few hundred messages a second, and says how many went by unseen. Large values are cut.`,
+  )
+  .action(async (workflow: string, port: string, options) =>
+    (await import('./commands/tap.ts')).tap(workflow, port, options),
+  )
+
 program
   .command('demo')
   .description('thumbnails: drop a video onto a page and watch them arrive; market: 50,000 trades a second on a screen')

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { MillraceError } from '../sdk/errors.ts'
+import type { HttpDoor } from '../sdk/http.ts'
 import { callApi } from '../sdk/http.ts'
 import { readDocument } from './load.ts'
 import { UsageError } from './usage-error.ts'
@@ -12,8 +13,9 @@ export interface RemoteOptions {
 
 /** A server that runs, as commands speak to it. */
 export interface Remote {
-  readonly url: string
-  readonly token: string | null
+  readonly door: HttpDoor
+  /** Turns what a call of the SDK throws into a UsageError that says what to do. */
+  explained(thrown: unknown): Error
   /** Calls the API. Throws a UsageError that says what to do when nothing listens there, the token is missing, or the server refuses. */
   call(method: string, path: string, body?: unknown): Promise<unknown>
 }
@@ -24,13 +26,13 @@ export function remoteOf(options: RemoteOptions): Remote {
     throw new UsageError(
       `--server is ${JSON.stringify(options.server)}; write for example --server http://127.0.0.1:4600`,
     )
-  const token = process.env.MILLRACE_TOKEN ?? null
+  const door = { base: url, token: process.env.MILLRACE_TOKEN ?? null }
   return {
-    url,
-    token,
+    door,
+    explained: (thrown) => explained(thrown, url),
     async call(method, path, body) {
       try {
-        return await callApi({ base: url, token }, method, path, body)
+        return await callApi(door, method, path, body)
       } catch (thrown) {
         throw explained(thrown, url)
       }

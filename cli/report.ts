@@ -1,5 +1,5 @@
 import type { Outcome } from '../core/pipeline.ts'
-import type { Tally } from './progress.ts'
+import type { Tally } from '../server/tally.ts'
 import { count } from './progress.ts'
 
 /** What a run did, from its first message to its last. */

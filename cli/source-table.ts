@@ -12,7 +12,7 @@ const partitionSchema = z.object({
   oldestMs: z.number(),
 })
 
-const sourceSchema = z.object({
+export const sourceSchema = z.object({
   node: z.string(),
   state: z.enum(['open', 'paused', 'closed']),
   inFlight: z.number(),

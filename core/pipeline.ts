@@ -34,6 +34,11 @@ export interface Pipeline {
   control(command: SourceCommand): Promise<readonly SourceReport[]>
   /** Attaches a reader to what leaves a node's port. A slow reader loses samples. The answer detaches. */
   tap(node: string, port: string, read: (messages: readonly Message[]) => void): () => void
+  /**
+   * Looks at what leaves a node's port without slowing it: a few messages a second, cut to a size, and how many went by unseen.
+   * Throws a NodeError for a filter, a node or a port that is none. The answer stops it.
+   */
+  sample(node: string, port: string, limits: SampleLimits, read: (report: SampleReport) => void): () => void
   /** Stops all executions within the limit and closes what the pipeline owns. */
   release(limitMs?: number): Promise<void>
 }
@@ -78,10 +83,39 @@ export type SourceCommand =
   | { readonly do: 'pause' | 'resume'; readonly node: string | null }
   | { readonly do: 'seek'; readonly node: string | null; readonly to: SeekTarget }
 
+export interface SampleLimits {
+  readonly perSecondMax: number
+  /** Messages a second that are looked at, by the filter. */
+  readonly examinedPerSecondMax: number
+  /** About so much of a value is shown, as JSON. */
+  readonly valueCharsMax: number
+  /** An expression over `$json`, `$key` and `$meta`: only messages for which it is true. */
+  readonly filter: string | null
+}
+
+/** What went by since the last report. */
+export interface SampleReport {
+  readonly samples: readonly Sample[]
+  /** Messages that were not looked at, or for which there was no room. */
+  readonly missed: number
+}
+
+/** A message as it is shown: JSON; bytes are `{ bytes, hex }`, with the beginning of them. */
+export interface Sample {
+  readonly value: unknown
+  readonly key: unknown
+  /** Milliseconds since the epoch. */
+  readonly time: number
+}
+
 export interface PipelineMetrics {
   readonly nodes: Readonly<Record<string, NodeMetrics>>
   readonly inFlight: number
   readonly inFlightMax: number
+  /** Messages that failed for good and that no error port took. */
+  readonly deadLetters: number
+  /** Times that the watchdog found the workflow's thread standing still; 0 without a thread of its own. */
+  readonly blocks: number
 }
 
 export interface NodeMetrics {

@@ -145,6 +145,8 @@ describe('the API', () => {
       '/api/workflows/{id}/run',
       '/api/workflows/{id}/sources',
       '/api/workflows/{id}/reload',
+      '/api/metrics',
+      '/api/workflows/{id}/tap',
       '/api/executions',
       '/api/executions/{id}',
       '/api/topics/{name}',

@@ -5,7 +5,9 @@ import { hasBody, readBody } from './body.ts'
 import { summaryOf, workflowOf, workflowSchema, workflowSummarySchema } from './describe-workflow.ts'
 import { errorBody, HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
+import { liveOf } from './live-metrics.ts'
 import type { ServerParts } from './parts.ts'
+import { TapDesk } from './tap-stream.ts'
 import { streamTopic } from './topic-stream.ts'
 
 const failureSchema = z
@@ -176,9 +178,65 @@ const reloadWorkflow = createRoute({
   responses: { 200: json(workflowSummarySchema, 'The new version runs'), 404: refused, 409: refused },
 })
 
+const liveSchema = z
+  .object({
+    id: z.string(),
+    state: z
+      .enum(['starting', 'running', 'paused', 'waiting', 'listening'])
+      .describe('listening: event triggers only; waiting: its stream has ended, or failed and starts again'),
+    running: z.number().int().describe('Executions that are not over'),
+    inFlight: z.number().int(),
+    inFlightMax: z.number().int(),
+    deadLetters: z.number().int(),
+    restarts: z.number().int(),
+    takeovers: z.number().int(),
+    tally: z
+      .object({ in: z.number(), out: z.number(), errors: z.number(), inFlight: z.number() })
+      .nullable()
+      .describe('Messages that triggers gave and that reached last nodes; null without telemetry'),
+    nodes: z
+      .record(z.string(), z.object({ in: z.number(), out: z.number(), errors: z.number(), busyMs: z.number() }))
+      .nullable()
+      .describe('Counted since the version was deployed'),
+    sources: z.array(sourceSchema),
+  })
+  .openapi('LiveMetrics')
+const getMetrics = createRoute({
+  method: 'get',
+  path: '/api/metrics',
+  summary: 'The figures of all workflows at this moment',
+  responses: {
+    200: json(z.object({ at: z.number().describe('Milliseconds'), workflows: z.array(liveSchema) }), 'The figures'),
+  },
+})
+const tapPort = createRoute({
+  method: 'get',
+  path: '/api/workflows/{id}/tap',
+  summary: 'Samples of what leaves a port of a running workflow, live; a slow reader loses some and is told how many',
+  request: {
+    params: idParams,
+    query: z.object({
+      port: name.describe('node.port; out when only a node is named'),
+      filter: z.string().max(4_000).optional().describe('Only messages for which it is true: $json.total > 100'),
+      limit: z.coerce.number().int().min(1).max(1_000_000).optional().describe('Ends after so many'),
+      format: z.enum(['sse', 'ndjson']).default('ndjson'),
+    }),
+  },
+  responses: {
+    200: {
+      description: '`{ value, key, time }`, `{ missed }`, `{ end }`',
+      content: { 'application/x-ndjson': { schema: z.string() }, 'text/event-stream': { schema: z.string() } },
+    },
+    400: refused,
+    404: refused,
+    503: refused,
+  },
+})
+
 /** The API as a request listener for paths below /api/. */
 export function createApi(parts: ServerParts): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { limits, topics, workflows, log } = parts
+  const { limits, topics, workflows, log, clock } = parts
+  const taps = new TapDesk(workflows, limits, clock)
   const app = new OpenAPIHono<{ Bindings: Bindings }>({
     defaultHook: (result, c) => {
       if (result.success) return
@@ -220,6 +278,36 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
     const deployed = workflows.deployed.get(id)
     if (deployed === undefined) throw new HttpError(404, 'workflow.unknown', 'There is no such workflow.')
     return c.json(summaryOf(deployed), 200)
+  })
+  app.openapi(getMetrics, (c) => {
+    const all = [...workflows.deployed.values()].map(liveOf)
+    return c.json(
+      {
+        at: clock.now(),
+        workflows: all.map((each) => ({
+          ...each,
+          nodes: each.nodes === null ? null : { ...each.nodes },
+          sources: sourcesOf(each.sources),
+        })),
+      },
+      200,
+    )
+  })
+  // Its answer is streamed past Hono, so it is no JSON of the described kind.
+  app.openAPIRegistry.registerPath(tapPort)
+  app.get('/api/workflows/:id/tap', async (c) => {
+    const query = tapPort.request.query.safeParse(c.req.query())
+    if (!query.success)
+      throw new HttpError(
+        400,
+        'request.invalid',
+        `Field ${query.error.issues[0]?.path.join('.')}: ${query.error.issues[0]?.message}.`,
+        'Name a port: ?port=node.out',
+      )
+    const { port, filter, limit, format } = query.data
+    const options = { workflow: c.req.param('id'), port, filter: filter ?? null, limit: limit ?? null, format }
+    await taps.stream(c.env.outgoing, options)
+    return streamed()
   })
   app.openapi(listExecutions, (c) => c.json({ executions: [...workflows.list()] }, 200))
   app.openapi(getExecution, (c) => {

@@ -90,6 +90,7 @@ class HttpSide implements MillraceServer {
   port = 0
   readonly #limits: ServerLimits
   readonly #log: Log
+  readonly #clock: Clock
   readonly #workflows: Workflows
   readonly #realtime: Realtime
   readonly #guard
@@ -110,6 +111,7 @@ class HttpSide implements MillraceServer {
     }
     const clock = options.clock ?? systemClock
     this.#limits = limits
+    this.#clock = clock
     this.#log = options.log ?? silent
     this.#temporaryDirectory = options.temporaryDirectory
     this.#guard = createGuard({ loopback, token, origins: options.origins ?? [], hostnames: options.hostnames ?? [] })
@@ -287,6 +289,7 @@ class HttpSide implements MillraceServer {
         workflows: this.#workflows,
         hub: this.hub,
         log: this.#log,
+        clock: this.#clock,
       }),
     )
     return this.#api

@@ -31,6 +31,12 @@ export interface ServerLimits {
   readonly helloMsMax: number
   /** A WebSocket that has not answered a ping for so long is cut. */
   readonly heartbeatMs: number
+  /** Readers that look at ports of workflows. */
+  readonly tapsMax: number
+  /** What each of them sees and has looked at in a second, and how much of a value, as JSON. */
+  readonly tapPerSecondMax: number
+  readonly tapExaminedPerSecondMax: number
+  readonly tapValueCharsMax: number
   readonly executionsRunningMax: number
   readonly executionsKeptMax: number
   readonly closeMsMax: number
@@ -55,6 +61,10 @@ export const defaultLimits: ServerLimits = {
   socketBufferBytesMax: 1024 * 1024,
   helloMsMax: 10_000,
   heartbeatMs: 20_000,
+  tapsMax: 20,
+  tapPerSecondMax: 200,
+  tapExaminedPerSecondMax: 20_000,
+  tapValueCharsMax: 8_192,
   executionsRunningMax: 1_000,
   executionsKeptMax: 200,
   closeMsMax: 10_000,

@@ -1,4 +1,4 @@
-import type { Log } from '../core/host.ts'
+import type { Clock, Log } from '../core/host.ts'
 import type { ServerHub } from './hub.ts'
 import type { ServerLimits } from './limits.ts'
 import type { TopicStore } from './topics.ts'
@@ -11,4 +11,5 @@ export interface ServerParts {
   readonly workflows: Workflows
   readonly hub: ServerHub
   readonly log: Log
+  readonly clock: Clock
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { NodeError } from '../core/flow/failure.ts'
 import type { After } from '../core/protocol/client-frames.ts'
 import { reviveValue } from '../core/protocol/frame.ts'
+import { Bell } from './bell.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
 import { PacedWriter } from './paced-writer.ts'
@@ -70,34 +71,6 @@ export async function streamTopic(
     if (!(thrown instanceof NodeError)) throw thrown
   } finally {
     reader.close()
-  }
-}
-
-/** Wakes one waiter; rung while nobody waits, it wakes the next one at once. */
-class Bell {
-  #rung = false
-  #wake: (() => void) | null = null
-
-  readonly ring = (): void => {
-    if (this.#wake === null) this.#rung = true
-    else this.#wake()
-  }
-
-  wait(ms: number): Promise<'rung' | 'late'> {
-    if (this.#rung) {
-      this.#rung = false
-      return Promise.resolve('rung')
-    }
-    return new Promise((resolve) => {
-      const done = (how: 'rung' | 'late'): void => {
-        clearTimeout(timer)
-        this.#wake = null
-        resolve(how)
-      }
-      const timer = setTimeout(() => done('late'), ms)
-      timer.unref()
-      this.#wake = () => done('rung')
-    })
   }
 }
 

@@ -14,6 +14,15 @@ export interface Deployed {
   readonly id: string
   readonly pipeline: Pipeline
   readonly ready: boolean
+  readonly counts: WorkflowCounts
+}
+
+/** What happened to a workflow since it was first deployed, all its versions together. */
+export interface WorkflowCounts {
+  /** Streams that failed and were started again. */
+  restarts: number
+  /** New versions that took over from the one before. */
+  takeovers: number
 }
 
 /** An execution as the API shows it. */
@@ -113,6 +122,7 @@ class Registry implements Workflows {
       id,
       pipeline,
       ready: false,
+      counts: before?.counts ?? { restarts: 0, takeovers: 0 },
       relaunch: relaunch ?? before?.relaunch ?? null,
       unwatch: () => watching.unsubscribe(),
       failures: 0,
@@ -257,6 +267,7 @@ class Registry implements Workflows {
 
   /** The version before goes when its executions are over; it stays at hand while the new one is on probation. */
   #retire(before: Entry, entry: Entry, execution: Execution | null): void {
+    entry.counts.takeovers += 1
     const done = (): void => {
       before.pipeline
         .release()
@@ -303,6 +314,7 @@ class Registry implements Workflows {
     this.#options.log.write('warn', `The stream of ${entry.id} failed and starts again in ${delayMs} ms`, {
       workflow: entry.id,
     })
+    entry.counts.restarts += 1
     entry.cancelRestart = this.#options.clock.after(delayMs, () => {
       entry.pipeline
         .open()

@@ -125,6 +125,8 @@ describe('progress', () => {
     },
     inFlight: 34,
     inFlightMax: 100,
+    deadLetters: 0,
+    blocks: 0,
   }
   const plan = {
     entries: [{ node: 0 }],

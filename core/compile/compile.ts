@@ -76,7 +76,8 @@ class Wiring {
     switch (face.kind) {
       case 'kernel': {
         const exitOfPort = first.outputs.map((port) => exitOf(stage, first.index, port))
-        const loop = kernelLoop(first, face.make(config, context), exitOfPort, kernelEmitsMax)
+        const readers = first.outputs.map((port) => this.#engine.tapOf(first.id, port))
+        const loop = kernelLoop(first, face.make(config, context), exitOfPort, kernelEmitsMax, readers)
         const counters = first.outputs.map((port) => ({ node: first.index, port }))
         return this.#sync(stage, { loop, counters })
       }
@@ -250,6 +251,7 @@ class Wiring {
         batch.receipt.settle()
       }
     return (batch) => {
+      if (toTaps.length > 0) for (const read of toTaps) read(batch.messages)
       if (batch.messages.length > 0) this.#deadLetter.next(batch)
       else batch.receipt.settle()
     }
@@ -290,6 +292,8 @@ class Wiring {
   #errorRoutes(stage: PlannedStage): ErrorRoutes {
     const { nodes } = this.#plan
     const exits = new Map<number, number | null>()
+    const readers = new Map<number, ReturnType<Engine['tapOf']>>()
+    for (const node of stage.nodes) readers.set(node, this.#engine.tapOf(nodes[node]?.id ?? '', 'error'))
     for (const node of stage.nodes)
       exits.set(
         node,
@@ -297,6 +301,7 @@ class Wiring {
       )
     return {
       exitOf: (node) => exits.get(node) ?? null,
+      readersOf: (node) => readers.get(node) ?? [],
       stops: (node) => nodes[node]?.onError.kind === 'stop',
       nodeOf: (node) => {
         const found = nodes[node]

@@ -48,6 +48,7 @@ export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void
           )
         }),
       )
+      engine.deadLettered(messages.length)
       return []
     },
     async close() {},

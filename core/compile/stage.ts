@@ -39,6 +39,8 @@ export interface ErrorRoutes {
   /** The node says `onError: stop`. */
   stops(node: number): boolean
   nodeOf(node: number): PlannedNode
+  /** Who looks at a node's error port; the list lives. */
+  readersOf(node: number): readonly ((messages: readonly Message[]) => void)[]
 }
 
 const noScope = new Scope(0, 0, null)
@@ -98,7 +100,11 @@ export class SyncStage implements StageRuntimeDoor {
     if (this.#routes.stops(node)) this.#stop ??= { failure }
     else {
       const exit = this.#routes.exitOf(node)
-      if (exit !== null) this.#exits[exit]?.push(withValue(original, { error: failure, value }))
+      const readers = this.#routes.readersOf(node)
+      if (exit === null && readers.length === 0) return
+      const failed = withValue(original, { error: failure, value })
+      for (const read of readers) read([failed])
+      if (exit !== null) this.#exits[exit]?.push(failed)
     }
   }
 
@@ -212,13 +218,15 @@ export class TracedStage extends MeteredStage {
   }
 }
 
-/** The loop around a kernel. What a message emitted before it threw is taken back, so that it succeeds or fails whole. */
+/** The loop around a kernel; `readers` look at its ports, and their lists live. What a message emitted before it threw is taken back, so that it succeeds or fails whole. */
 export function kernelLoop(
   node: PlannedNode,
   kernel: Kernel,
   exitOfPort: readonly (number | null)[],
   emitsMax: number,
+  readers: readonly (readonly ((messages: readonly Message[]) => void)[])[],
 ): Loop {
+  const looked: { readonly port: number; readonly message: Message }[] = []
   let exits: Message[][] = []
   let emitted = 0
   const portCounts: number[] = exitOfPort.map(() => 0)
@@ -227,6 +235,7 @@ export function kernelLoop(
     portCounts[port] = (portCounts[port] ?? 0) + 1
     const exit = exitOfPort[port]
     if (exit !== null && exit !== undefined) exits[exit]?.push(message)
+    if ((readers[port]?.length ?? 0) > 0) looked.push({ port, message })
   }
   return (messages, _batch, into, runtime, scope) => {
     exits = into
@@ -237,7 +246,10 @@ export function kernelLoop(
       const before = into.map((each) => each.length)
       try {
         kernel(message, emit, scope)
+        if (looked.length > 0)
+          for (const each of looked.splice(0)) for (const read of readers[each.port] ?? []) read([each.message])
       } catch (thrown) {
+        looked.length = 0
         into.forEach((each, index) => {
           each.length = before[index] ?? 0
         })

@@ -12,18 +12,30 @@ import type { Message } from '../flow/message.ts'
 import { message } from '../flow/message.ts'
 import type { Scope } from '../flow/scope.ts'
 import type { Host } from '../host.ts'
-import type { Execution, NodeMetrics, Pipeline, PipelineMetrics, SourceCommand, SourceReport } from '../pipeline.ts'
+import type {
+  Execution,
+  NodeMetrics,
+  Pipeline,
+  PipelineMetrics,
+  SampleLimits,
+  SampleReport,
+  SourceCommand,
+  SourceReport,
+} from '../pipeline.ts'
 import type { RunOwner } from './run.ts'
 import { Run } from './run.ts'
+import { checkPort, Sampler } from './sampler.ts'
 import { SharedThings } from './shared-things.ts'
 import type { SourceRun } from './source-run.ts'
 import type { KeptSource } from './stream-run.ts'
 import { StreamRun } from './stream-run.ts'
 import type { Trigger } from './trigger.ts'
 
+/** A port of a loop stage that somebody looks at. */
 export interface Tap {
   readonly key: string
   readonly read: (message: Message) => void
+  readonly readers: ((messages: readonly Message[]) => void)[]
 }
 
 /** What a compiled pipeline is made of at run time: its triggers, executions, counters and taps. */
@@ -42,11 +54,13 @@ export class Engine {
   readonly #portTaps = new Map<string, ((messages: readonly Message[]) => void)[]>()
   readonly #tappers = new Map<number, (taps: readonly Tap[]) => void>()
   readonly #stageTaps = new Map<number, Tap[]>()
+  readonly #samplers = new Set<() => void>()
   readonly #cleanups: (() => void | Promise<void>)[] = []
   readonly #closing = new Set<Promise<unknown>>()
   readonly #prefix: string
   #scopes = 0
   #states = 0
+  #deadLetters = 0
   #stream: StreamRun | null = null
   #released = false
 
@@ -108,6 +122,10 @@ export class Engine {
   /** A free slot for a node's state in every scope. */
   stateSlot(): number {
     return this.#states++
+  }
+
+  deadLettered(messages: number): void {
+    this.#deadLetters += messages
   }
 
   onRelease(cleanup: () => void | Promise<void>): void {
@@ -172,6 +190,7 @@ export class Engine {
       sources: () => this.#stream?.reports() ?? [],
       control: (command) => this.#control(command),
       tap: (node, port, read) => this.#tap(node, port, read),
+      sample: (node, port, limits, read) => this.#sample(node, port, limits, read),
       release: (limitMs) => this.#release(limitMs),
     }
     engines.set(pipeline, this)
@@ -311,7 +330,7 @@ export class Engine {
         nodes[node.id] = { in: entered, out: left, errors, busyMs: counts?.busyMs ?? 0 }
       }
     }
-    return { nodes, inFlight, inFlightMax }
+    return { nodes, inFlight, inFlightMax, deadLetters: this.#deadLetters, blocks: 0 }
   }
 
   #tap(node: string, port: string, reader: (messages: readonly Message[]) => void): () => void {
@@ -324,28 +343,49 @@ export class Engine {
         this.host.log.write('warn', `a reader of ${node}.${port} threw: ${String(thrown)}`, { node })
       }
     }
-    const planned = this.plan.nodes.find((each) => each.id === node)
-    if (planned === undefined) throw new NodeError('tap.unknown-node', `there is no node ${JSON.stringify(node)}`)
-    const retap = this.#tappers.get(planned.stage)
-    if (retap === undefined || port === 'error') {
-      const readers = this.tapOf(node, port)
-      readers.push(read)
-      return () => void readers.splice(readers.indexOf(read), 1)
-    }
+    const planned = checkPort(this.plan, node, port)
+    const retap = port === 'error' ? undefined : this.#tappers.get(planned.stage)
+    if (retap === undefined) return attach(this.tapOf(node, port), read)
     const taps = this.#stageTaps.get(planned.stage) ?? []
-    const tap: Tap = { key: `${planned.index}.${port}`, read: (each) => read([each]) }
     this.#stageTaps.set(planned.stage, taps)
-    taps.push(tap)
-    retap(taps)
+    const key = `${planned.index}.${port}`
+    // The loop holds one call for a port, however many read it.
+    const tap = taps.find((each) => each.key === key) ?? newTap(key)
+    const detach = attach(tap.readers, read)
+    if (!taps.includes(tap)) {
+      taps.push(tap)
+      retap(taps)
+    }
     return () => {
+      detach()
+      if (tap.readers.length > 0 || !taps.includes(tap)) return
       taps.splice(taps.indexOf(tap), 1)
       retap(taps)
     }
   }
 
+  #sample(node: string, port: string, limits: SampleLimits, read: (report: SampleReport) => void): () => void {
+    const sampler = new Sampler(limits, this.host.clock, read)
+    const stop = (): void => {
+      this.#samplers.delete(stop)
+      sampler.close()
+      detach()
+    }
+    let detach = (): void => undefined
+    try {
+      detach = this.#tap(node, port, (messages) => sampler.take(messages))
+    } catch (thrown) {
+      sampler.close()
+      throw thrown
+    }
+    this.#samplers.add(stop)
+    return stop
+  }
+
   async #release(limitMs: number = this.plan.settings.stopMsMax): Promise<void> {
     if (this.#released) return
     this.#released = true
+    for (const stop of this.#samplers) stop()
     const sources: Source[] = []
     for (const trigger of this.#triggers.values()) {
       if (trigger.lifetime === 'event' && trigger.source !== null) sources.push(trigger.source)
@@ -358,6 +398,26 @@ export class Engine {
     this.closing(this.shared.release(this))
     await Promise.all([...this.#closing])
     this.#started.complete()
+  }
+}
+
+function newTap(key: string): Tap {
+  const readers: Tap['readers'] = []
+  return {
+    key,
+    readers,
+    read: (each) => {
+      for (const read of readers) read([each])
+    },
+  }
+}
+
+/** Adds a reader to a list that lives; the answer removes it. */
+function attach(readers: Tap['readers'], read: Tap['readers'][number]): () => void {
+  readers.push(read)
+  return () => {
+    const at = readers.indexOf(read)
+    if (at >= 0) readers.splice(at, 1)
   }
 }
 

@@ -27,6 +27,8 @@ export interface StreamRunOwner extends RunOwner {
   openRun(trigger: Trigger, ended: ((failure: Failure | null) => void) | null, id: string | null, owner: RunOwner): Run
   runOf(scope: Scope): Run | undefined
   closing(promise: Promise<void>): void
+  /** So many messages were taken by a dead-letter. */
+  deadLettered(messages: number): void
 }
 
 /** An execution, as a source sees it that emits for it. */
@@ -312,7 +314,10 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
     if (onFail === 'stop' || kept.length === 0) return run.broke(run.scope, failure)
     const letters = kept.map((message) => ({ message, failure }))
     this.deadLetter(letters, run.scope.signal, run.id).then(
-      () => this.closed(ticket, null),
+      () => {
+        this.#engine.deadLettered(letters.length)
+        this.closed(ticket, null)
+      },
       () => run.broke(run.scope, failure),
     )
   }

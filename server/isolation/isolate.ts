@@ -11,9 +11,12 @@ import type {
   Outcome,
   Pipeline,
   PipelineMetrics,
+  SampleLimits,
+  SampleReport,
   SourceCommand,
   SourceReport,
 } from '../../core/pipeline.ts'
+import { checkPort, sampleFilter } from '../../core/run/sampler.ts'
 import type { HostHub } from './host-hub.ts'
 import { hostHub } from './host-hub.ts'
 import type { Peer } from './peer.ts'
@@ -55,14 +58,11 @@ class IsolatedPipeline implements Pipeline {
   readonly #options: IsolationOptions
   readonly #executions = new Map<string, RemoteExecution>()
   readonly #started = new Subject<Execution>()
-  readonly #taps = new Map<
-    number,
-    { readonly node: string; readonly port: string; readonly read: (messages: readonly Message[]) => void }
-  >()
+  readonly #taps = new Map<number, ThreadTap>()
   #thread: Thread | null = null
   #metrics: PipelineMetrics | null = null
   #sources: readonly SourceReport[] = []
-  #tapIds = 0
+  #blocks = 0
   #opened = false
   #released = false
 
@@ -122,7 +122,7 @@ class IsolatedPipeline implements Pipeline {
   }
 
   metrics(): PipelineMetrics | null {
-    return this.#metrics
+    return this.#metrics === null ? null : { ...this.#metrics, blocks: this.#blocks }
   }
 
   sources(): readonly SourceReport[] {
@@ -138,9 +138,23 @@ class IsolatedPipeline implements Pipeline {
   }
 
   tap(node: string, port: string, read: (messages: readonly Message[]) => void): () => void {
-    const id = this.#tapIds++
-    this.#taps.set(id, { node, port, read })
-    this.#running().peer.notify('tap', id, node, port)
+    return this.#attach({ node, port, limits: null, read })
+  }
+
+  /** Messages are chosen and cut where they go by, so that a busy thread sends few of them, and small ones. */
+  sample(node: string, port: string, limits: SampleLimits, read: (report: SampleReport) => void): () => void {
+    checkPort(this.plan, node, port)
+    if (limits.filter !== null) sampleFilter(limits.filter)
+    return this.#attach({ node, port, limits, read })
+  }
+
+  #attach(tap: ThreadTap): () => void {
+    const id = tapIds++
+    // A thread that starts with this call is told of all taps.
+    const thread = this.#thread
+    this.#taps.set(id, tap)
+    if (thread === null) this.#running()
+    else thread.peer.notify('tap', id, tap.node, tap.port, tap.limits)
     return () => {
       this.#taps.delete(id)
       this.#thread?.peer.notify('untap', id)
@@ -187,13 +201,23 @@ class IsolatedPipeline implements Pipeline {
         this.#metrics = metrics
         this.#sources = sources
       },
-      tapped: (id, messages) => this.#taps.get(id)?.read(messages),
+      tapped: (id, messages) => {
+        const tap = this.#taps.get(id)
+        if (tap?.limits === null) tap.read(messages)
+      },
+      sampled: (id, report) => {
+        const tap = this.#taps.get(id)
+        if (tap !== undefined && tap.limits !== null) tap.read(report)
+      },
+      blocked: () => {
+        this.#blocks += 1
+      },
       over: (failure) => {
         before.over(failure)
         this.#threadOver(thread, failure)
       },
     }
-    for (const [id, tap] of this.#taps) thread.peer.notify('tap', id, tap.node, tap.port)
+    for (const [id, tap] of this.#taps) thread.peer.notify('tap', id, tap.node, tap.port, tap.limits)
   }
 
   #add(id: string, entry: string, startedAt: number, thread: Thread): RemoteExecution {
@@ -217,6 +241,15 @@ class IsolatedPipeline implements Pipeline {
     )
   }
 }
+
+/** Whoever looks at a port of a pipeline in a thread: at all of it, or at samples. */
+type ThreadTap = { readonly node: string; readonly port: string } & (
+  | { readonly limits: null; readonly read: (messages: readonly Message[]) => void }
+  | { readonly limits: SampleLimits; readonly read: (report: SampleReport) => void }
+)
+
+/** Versions follow one another in a thread; their taps must not share numbers. */
+let tapIds = 0
 
 class RemoteExecution implements Execution {
   readonly id: string
@@ -269,6 +302,9 @@ interface ThreadEvents {
   ended(id: string, outcome: Outcome): void
   metrics(metrics: PipelineMetrics | null, sources: readonly SourceReport[]): void
   tapped(id: number, messages: readonly Message[]): void
+  sampled(id: number, report: SampleReport): void
+  /** The watchdog found the thread standing still. */
+  blocked(): void
   /** The thread is gone, once. */
   over(failure: Outcome['failure']): void
 }
@@ -281,6 +317,8 @@ const nobody: ThreadEvents = {
   ended: () => undefined,
   metrics: () => undefined,
   tapped: () => undefined,
+  sampled: () => undefined,
+  blocked: () => undefined,
   over: () => undefined,
 }
 
@@ -336,6 +374,7 @@ class Thread {
       vars: () => this.peer.notify('vars', host.vars()),
       blocked: (index, forMs) => {
         const node = this.plan.nodes[index]?.id ?? null
+        this.events.blocked()
         host.log.write('warn', `${node ?? 'a node'} has blocked its thread for ${forMs} ms`, {
           workflow: this.plan.workflow.id,
           node,
@@ -405,6 +444,7 @@ class Thread {
         metrics: (metrics, sources) =>
           this.events.metrics(metrics as PipelineMetrics | null, sources as readonly SourceReport[]),
         tapped: (id, messages) => this.events.tapped(Number(id), messages as Message[]),
+        sampled: (id, report) => this.events.sampled(Number(id), report as SampleReport),
         log: (level, text, fields) => host.log.write(level as 'info', String(text), fields as Record<string, unknown>),
       },
     }

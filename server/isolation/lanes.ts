@@ -9,6 +9,8 @@ import type {
   Outcome,
   Pipeline,
   PipelineMetrics,
+  SampleLimits,
+  SampleReport,
   SourceCommand,
   SourceReport,
 } from '../../core/pipeline.ts'
@@ -71,7 +73,13 @@ class LanedPipeline implements Pipeline {
         }
       }
     const total = (of: (each: PipelineMetrics) => number): number => all.reduce((sum, each) => sum + of(each), 0)
-    return { nodes, inFlight: total((each) => each.inFlight), inFlightMax: total((each) => each.inFlightMax) }
+    return {
+      nodes,
+      inFlight: total((each) => each.inFlight),
+      inFlightMax: total((each) => each.inFlightMax),
+      deadLetters: total((each) => each.deadLetters),
+      blocks: total((each) => each.blocks),
+    }
   }
 
   /** Partitions of all lanes together, by trigger. */
@@ -87,6 +95,19 @@ class LanedPipeline implements Pipeline {
     const detach = this.#lanes.map((lane) => lane.tap(node, port, read))
     return () => {
       for (const each of detach) each()
+    }
+  }
+
+  sample(node: string, port: string, limits: SampleLimits, read: (report: SampleReport) => void): () => void {
+    const lanes = this.#lanes.length
+    const share = {
+      ...limits,
+      perSecondMax: Math.max(1, limits.perSecondMax / lanes),
+      examinedPerSecondMax: Math.max(1, limits.examinedPerSecondMax / lanes),
+    }
+    const stops = this.#lanes.map((lane) => lane.sample(node, port, share, read))
+    return () => {
+      for (const stop of stops) stop()
     }
   }
 

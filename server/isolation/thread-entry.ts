@@ -7,7 +7,7 @@ import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import { message } from '../../core/flow/message.ts'
 import type { Host, PoolOptions } from '../../core/host.ts'
-import type { Execution, Pipeline, SourceCommand } from '../../core/pipeline.ts'
+import type { Execution, Pipeline, SampleLimits, SourceCommand } from '../../core/pipeline.ts'
 import { catalogue } from '../../nodes.ts'
 import { createFiles } from '../files.ts'
 import { systemClock } from '../system-clock.ts'
@@ -71,19 +71,27 @@ const peer = createPeer(port, {
     vars: (next) => {
       vars = isRecord(next) ? next : {}
     },
-    tap: (id, node, output) => {
-      void ready().then((pipeline) => {
-        taps.set(
-          Number(id),
-          pipeline.tap(String(node), String(output), (messages) =>
-            peer.notify(
-              'tapped',
-              id,
-              messages.map(({ value, key, time }) => ({ value, key, time })),
-            ),
-          ),
-        )
-      })
+    tap: (id, node, output, limits) => {
+      const look = async (): Promise<void> => {
+        const pipeline = await ready()
+        const [at, name] = [String(node), String(output)]
+        // The other side sends the limits as they are, or null for a reader of everything.
+        const detach =
+          limits === null
+            ? pipeline.tap(at, name, (messages) =>
+                peer.notify(
+                  'tapped',
+                  id,
+                  messages.map(({ value, key, time }) => ({ value, key, time })),
+                ),
+              )
+            : pipeline.sample(at, name, limits as SampleLimits, (report) => peer.notify('sampled', id, report))
+        // It may have been taken back while this thread was starting.
+        if (taps.has(Number(id))) taps.set(Number(id), detach)
+        else detach()
+      }
+      taps.set(Number(id), () => undefined)
+      look().catch((thrown: unknown) => peer.notify('log', 'warn', `${String(node)}.${String(output)}: ${thrown}`, {}))
     },
     untap: (id) => {
       taps.get(Number(id))?.()
