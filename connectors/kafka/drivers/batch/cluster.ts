@@ -1,0 +1,186 @@
+import type { API, Connection } from '@platformatic/kafka'
+import { findCoordinatorV2, metadataV8, protocolErrorsCodesById } from '@platformatic/kafka'
+import type { NodeError } from '../../../../core/flow/failure.ts'
+import type { ConnectionOptions } from '../../driver.ts'
+import { brokerError, closed, unreachable } from '../../kafka-errors.ts'
+import { placeOf } from '../connection-settings.ts'
+import { answerOf, nodeErrorOf } from '../platformatic-errors.ts'
+import type { Place } from './links.ts'
+import { Links } from './links.ts'
+
+/** What is known of a topic: the broker that leads each partition, -1 where none does at the moment. */
+export interface Topic {
+  readonly leaders: readonly number[]
+  readonly loadedAtMs: number
+}
+
+/** Which connection a request goes by, and how long an answer may take there. */
+export interface Use {
+  readonly name: string
+  readonly requestMsMax?: number
+}
+
+type MetadataResponse = ReturnType<typeof metadataV8.parseResponse>
+
+const metadataUse: Use = { name: 'metadata' }
+const coordinatorTypes = { group: 0, transaction: 1 } as const
+
+/**
+ * The brokers of a cluster and what they lead, learnt from those that are known and learnt anew when it proves wrong.
+ * Versions of requests are those of Kafka 2.5, the first with fenced offsets in transactions; later brokers answer them too.
+ */
+export class Cluster {
+  readonly options: ConnectionOptions
+  readonly #links: Links
+  readonly #bootstrap: readonly Place[]
+  #brokers = new Map<number, Place>()
+  readonly #topics = new Map<string, Topic>()
+  readonly #coordinators = new Map<string, number>()
+  #controller = -1
+  #refreshing: Promise<void> | null = null
+  #closed = false
+
+  constructor(options: ConnectionOptions) {
+    this.options = options
+    this.#links = new Links(options)
+    this.#bootstrap = options.brokers.map(placeOf)
+  }
+
+  /** The broker that changes topics. */
+  get controller(): number {
+    return this.#controller
+  }
+
+  topic(name: string): Topic | null {
+    return this.#topics.get(name) ?? null
+  }
+
+  /** The broker that leads a partition, or -1. */
+  leader(topic: string, partition: number): number {
+    return this.#topics.get(topic)?.leaders[partition] ?? -1
+  }
+
+  /** Learns who the brokers are. Rejects with `kafka.unreachable`, `kafka.timeout` or `kafka.not-authenticated`. */
+  connect(): Promise<void> {
+    return this.#load([], 'connecting')
+  }
+
+  /** Learns about topics, all that are known included. One that does not exist is forgotten. Calls at the same time share one request. */
+  async refresh(topics: readonly string[] = []): Promise<void> {
+    const isCovered = topics.every((each) => this.#topics.has(each))
+    if (this.#refreshing !== null && isCovered) return this.#refreshing
+    await this.#refreshing?.catch(() => undefined)
+    const wanted = [...new Set([...this.#topics.keys(), ...topics])]
+    this.#refreshing = this.#load(wanted, `asking about ${wanted.length === 1 ? `topic ${wanted[0]}` : 'topics'}`)
+    try {
+      await this.#refreshing
+    } finally {
+      this.#refreshing = null
+    }
+  }
+
+  /** What is known of a topic, learnt if it must be. Rejects with `kafka.unknown-topic`. */
+  async know(topic: string, ageMsMax: number): Promise<Topic> {
+    const known = this.#topics.get(topic)
+    if (known !== undefined && performance.now() - known.loadedAtMs < ageMsMax) return known
+    await this.refresh([topic])
+    const learnt = this.#topics.get(topic)
+    if (learnt === undefined) throw brokerError('UNKNOWN_TOPIC_OR_PARTITION', `looking for topic ${topic}`)
+    return learnt
+  }
+
+  /** Asks a broker. Rejects with what the client library throws, or with `kafka.unreachable` for a broker that nobody knows. */
+  async ask<A extends unknown[], R>(node: number, use: Use, api: API<A, R>, ...request: A): Promise<R> {
+    const place = this.#brokers.get(node)
+    if (place === undefined) throw unreachable(`asking broker ${node}`, this.options.brokers)
+    const connection = await this.#links.get(place, use.name, use.requestMsMax)
+    return api.async(connection, ...request)
+  }
+
+  /** Asks whichever broker answers first of those known and those named in the options. */
+  async askAny<A extends unknown[], R>(api: API<A, R>, ...request: A): Promise<R> {
+    let failure: unknown = null
+    for (const place of [...this.#brokers.values(), ...this.#bootstrap]) {
+      let connection: Connection
+      try {
+        connection = await this.#links.get(place, metadataUse.name)
+      } catch (thrown) {
+        failure ??= thrown
+        // One that knows us and shuts us out speaks for all.
+        if (nodeErrorOf(thrown, 'connecting', this.options).code === 'kafka.not-authenticated') throw thrown
+        continue
+      }
+      try {
+        return await api.async(connection, ...request)
+      } catch (thrown) {
+        if (answerOf(thrown) !== undefined) throw thrown
+        failure ??= thrown
+      }
+    }
+    throw failure ?? unreachable('connecting', this.options.brokers)
+  }
+
+  /** The broker that keeps a group's offsets or a transaction's state. */
+  async coordinator(type: keyof typeof coordinatorTypes, key: string): Promise<number> {
+    const name = `${type}/${key}`
+    const known = this.#coordinators.get(name)
+    if (known !== undefined && this.#brokers.has(known)) return known
+    const { coordinators } = await this.askAny(findCoordinatorV2.api, coordinatorTypes[type], [key])
+    const found = coordinators[0]
+    if (found === undefined) throw brokerError('COORDINATOR_NOT_AVAILABLE', `looking for the coordinator of ${key}`)
+    this.#brokers.set(found.nodeId, { host: found.host, port: found.port })
+    this.#coordinators.set(name, found.nodeId)
+    return found.nodeId
+  }
+
+  forgetCoordinators(): void {
+    this.#coordinators.clear()
+  }
+
+  forgetCoordinator(type: keyof typeof coordinatorTypes, key: string): void {
+    this.#coordinators.delete(`${type}/${key}`)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#links.close()
+  }
+
+  async #load(topics: readonly string[], doing: string): Promise<void> {
+    if (this.#closed) throw closed('client')
+    const answer = await this.#metadata(topics, doing)
+    this.#brokers = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
+    this.#controller = answer.controllerId
+    const loadedAtMs = performance.now()
+    for (const { name, errorCode, partitions } of answer.topics) {
+      const error = protocolErrorsCodesById[errorCode] ?? 'UNKNOWN'
+      if (errorCode === 0 || partitions.length > 0) {
+        const leaders: number[] = new Array(partitions.length).fill(-1)
+        for (const each of partitions) leaders[each.partitionIndex] = each.leaderId
+        this.#topics.set(name, { leaders, loadedAtMs })
+      } else if (error === 'UNKNOWN_TOPIC_OR_PARTITION') this.#topics.delete(name)
+      // One that is new has no leaders for a moment; it stays as it was known.
+      else if (error !== 'LEADER_NOT_AVAILABLE') throw brokerError(error, `asking about topic ${name}`)
+    }
+  }
+
+  /** The library throws for a part that failed, with the whole answer beside it; of the parts some are always of use. */
+  async #metadata(topics: readonly string[], doing: string): Promise<MetadataResponse> {
+    try {
+      return await this.askAny(metadataV8.api, [...topics], false)
+    } catch (thrown) {
+      const answer = answerOf(thrown)
+      if (isMetadata(answer)) return answer
+      throw nodeErrorOf(thrown, doing, this.options)
+    }
+  }
+}
+
+function isMetadata(answer: unknown): answer is MetadataResponse {
+  return typeof answer === 'object' && answer !== null && 'brokers' in answer && 'topics' in answer
+}
+
+/** Whether an error means that what we know of leaders or coordinators is no longer so. */
+export function isOutdated(error: NodeError): boolean {
+  return error.code === 'kafka.unavailable' || error.code === 'kafka.unreachable' || error.code === 'kafka.timeout'
+}
