@@ -39,7 +39,9 @@ class BatchAdmin implements Admin {
         }
       })
       await this.#insist(`waiting for topic ${topic}`, async () => {
-        const { leaders } = await this.#cluster.know(topic, 0)
+        // A broker may not have heard of it yet.
+        await this.#cluster.refresh([topic])
+        const leaders = this.#cluster.topic(topic)?.leaders ?? [-1]
         if (leaders.includes(-1)) throw brokerError('LEADER_NOT_AVAILABLE', `waiting for topic ${topic}`)
       })
     }
