@@ -1,24 +1,10 @@
 import { codecs, decompress } from '../../codecs.ts'
 import type { Partition, RawHeader, RawRecord, RecordBlock, RecordCursor } from '../../driver.ts'
 import { headerTexts } from '../record-list.ts'
+import type { Segment } from './batch-cursor.ts'
 import { BatchCursor } from './batch-cursor.ts'
 import type { BatchHeader } from './record-batch.ts'
 import { corrupt, headerBytes, readHeader, verify } from './record-batch.ts'
-
-/** The records of one batch, uncompressed. */
-export interface Segment {
-  readonly bytes: Buffer
-  /** The record to begin with, and the end of the last one. */
-  readonly start: number
-  readonly end: number
-  /** How many there are from `start` on. */
-  readonly count: number
-  /** Where `start` stands in the block: what records' `at` is counted from. */
-  readonly at: number
-  readonly baseOffset: number
-  readonly baseTimestamp: number
-  readonly appendTimestamp: number
-}
 
 /** An aborted transaction as a broker tells of it. */
 export interface Aborted {

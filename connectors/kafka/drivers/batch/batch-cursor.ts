@@ -1,6 +1,20 @@
 import type { RawHeader, RecordCursor } from '../../driver.ts'
-import type { Segment } from './batch-block.ts'
 import { corrupt } from './record-batch.ts'
+
+/** The records of one batch, uncompressed. */
+export interface Segment {
+  readonly bytes: Buffer
+  /** The record to begin with, and the end of the last one. */
+  readonly start: number
+  readonly end: number
+  /** How many there are from `start` on. */
+  readonly count: number
+  /** Where `start` stands in the block: what records' `at` is counted from. */
+  readonly at: number
+  readonly baseOffset: number
+  readonly baseTimestamp: number
+  readonly appendTimestamp: number
+}
 
 const nothing = Buffer.alloc(0)
 
