@@ -106,14 +106,14 @@ test('a position is earliest, latest, an offset or a time', () => {
 
 test('a consumer group is moved back in time, and reads again what came since', async (context) => {
   if (noKafka !== null) return context.skip(noKafka)
-  const flows = new KafkaFlows(await sharedKafka(), await openDriver('kafkajs'))
+  const flows = new KafkaFlows(await sharedKafka(), await openDriver('batch'))
   const [from, to, group] = [await flows.topic(), await flows.topic(), id()]
   const at = Date.UTC(2026, 0, 1)
   await flows.write(
     from,
     Array.from({ length: 10 }, (_, n) => ({ value: `{"n":${n}}`, time: at + n * 60_000 })),
   )
-  const kafka = `brokers: [${flows.address.brokers.join(', ')}], driver: kafkajs`
+  const kafka = `brokers: [${flows.address.brokers.join(', ')}], driver: batch`
   writeFileSync(
     join(cwd, 'copy.yaml'),
     `millrace: 1

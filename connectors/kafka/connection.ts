@@ -39,7 +39,7 @@ export const connectionFields = {
   requestMsMax: z.int().min(100).max(600_000).default(30_000).describe('How long a broker may take to answer.'),
   driver: z
     .enum(driverNames)
-    .default('kafkajs')
+    .default('batch')
     .describe('Who speaks the protocol: `batch` is Millrace’s own and the fastest, the others are libraries.'),
   createTopic: z
     .strictObject({

@@ -11,7 +11,7 @@ let flows: KafkaFlows
 
 beforeEach(async (context) => {
   if (noKafka !== null) return context.skip(noKafka)
-  flows = new KafkaFlows(await sharedKafka(), await openDriver('kafkajs'))
+  flows = new KafkaFlows(await sharedKafka(), await openDriver('batch'))
 })
 afterEach(() => flows?.close())
 

@@ -7,4 +7,4 @@ export const long = process.env.MILLRACE_FAULTS === 'long'
 export const rounds = (short: number, full: number): number => (long ? full : short)
 
 /** The driver under test. */
-export const driver: DriverName = 'kafkajs'
+export const driver: DriverName = 'batch'
