@@ -65,7 +65,7 @@ async function market(options: DemoOptions): Promise<Running> {
   Millrace market: ${perSecond.toLocaleString('en')} simulated trades a second become quotes, candles and alerts.
 
     page      ${running.url}
-    shell     curl -N ${running.url}/api/topics/market/candles/1s/kelp
+    shell     curl -N ${running.url}/api/topics/market/candles/kelp
     workflow  ${documentOf('market')}
     trades    ${brokers === undefined ? 'made by the workflow itself; --kafka sends them through Kafka' : `from another process through Kafka at ${brokers}`}
     candles   ${url === undefined ? 'on the page; --clickhouse keeps them, too' : `also in ClickHouse at ${url}, table market_candles`}`

@@ -38,7 +38,14 @@ export interface ClickHouseOptions {
   readonly tokens: boolean
 }
 
-const documentShape = z.looseObject({ nodes: z.record(z.string(), z.unknown()), edges: z.array(z.string()) })
+const documentShape = z.looseObject({
+  settings: z.record(z.string(), z.unknown()),
+  nodes: z.record(z.string(), z.unknown()),
+  edges: z.array(z.string()),
+})
+
+/** Trades of so many seconds may be open at Kafka: those of a candle are, until it is given and published. */
+const openSeconds = 10
 
 /** The workflow of `workflow.yaml`, with Kafka in place of its own trades and with ClickHouse beside its candles where asked for. */
 export function marketPlan(
@@ -47,7 +54,7 @@ export function marketPlan(
   clickhouse: ClickHouseOptions | null,
 ): Plan {
   const text = readFileSync(fileURLToPath(new URL('workflow.yaml', import.meta.url)), 'utf8')
-  const { nodes, edges, ...rest } = documentShape.parse(parseYaml(text))
+  const { settings, nodes, edges, ...rest } = documentShape.parse(parseYaml(text))
   const source =
     kafka === null
       ? { type: 'market.trades@1', label: 'Trades', config: { ...trades } }
@@ -62,7 +69,17 @@ export function marketPlan(
     // A record that is no JSON has a port of its own.
     ...(kafka === null ? [] : ['trades.error -> failed']),
   ]
-  return planOf({ ...rest, nodes: { ...nodes, trades: source, ...table }, edges: [...edges, ...added] }, 'market')
+  const bound =
+    kafka === null ? {} : { inFlightMax: Math.min(1_000_000, Math.max(20_000, trades.perSecond * openSeconds)) }
+  return planOf(
+    {
+      ...rest,
+      settings: { ...settings, ...bound },
+      nodes: { ...nodes, trades: source, ...table },
+      edges: [...edges, ...added],
+    },
+    'market',
+  )
 }
 
 /** The other half of `--kafka`: trades into a topic. */

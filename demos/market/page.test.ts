@@ -110,8 +110,8 @@ describe('the market page', () => {
     await page.getByRole('searchbox').fill('reef')
     await page.locator('#asked', { hasText: '2 of 40' }).waitFor()
     frames.forget()
-    await until(() => frames.messages('market/quotes/reef') >= 8 && frames.messages('market/candles/1s/kelp') >= 2)
-    const sent = ['market/quotes/kelp', 'market/quotes/reef', 'market/candles/1s/kelp', 'market/candles/1s/reef']
+    await until(() => frames.messages('market/quotes/reef') >= 8 && frames.messages('market/candles/kelp') >= 2)
+    const sent = ['market/quotes/kelp', 'market/quotes/reef', 'market/candles/kelp', 'market/candles/reef']
     const others = ['market/alerts', 'market/rejected', 'workflows/market/metrics']
     expect(frames.topics('').filter((topic) => ![...sent, ...others].includes(topic))).toStrictEqual([])
     await page.getByRole('searchbox').fill('nothing like it')
@@ -124,7 +124,7 @@ describe('the market page', () => {
 
   it('stops taking when it is paused, and then goes on where it was', async () => {
     await open()
-    const all = follow(client, 'market/candles/1s/kelp')
+    const all = follow(client, 'market/candles/kelp')
     await button('Pause').click()
     await inState('paused').waitFor()
     const before = await candles(1)
@@ -149,7 +149,7 @@ describe('the market page', () => {
     try {
       await open({}, short.url)
       await candles(2)
-      const all = follow(reader, 'market/candles/1s/kelp')
+      const all = follow(reader, 'market/candles/kelp')
       await button('Pause').click()
       const given = all.count
       await until(() => all.count >= given + 14, 30_000)
@@ -167,7 +167,7 @@ describe('the market page', () => {
     const proxy = await testProxy(Number(new URL(demo.url).port))
     try {
       await open({}, proxy.url)
-      const all = follow(client, 'market/candles/1s/kelp')
+      const all = follow(client, 'market/candles/kelp')
       const server = proxy.target
       const nobody = await testProxy(0)
       await nobody.close()
@@ -229,8 +229,10 @@ describe('the market page', () => {
     expect(await textOf('#stage-title')).toBe('REEF')
     expect(await candles(before)).toBeGreaterThanOrEqual(before)
     expect(await row('KELP').count()).toBe(0)
-    await button('10 s').click()
-    await until(() => frames.topics('market/candles/10s/').includes('market/candles/10s/reef'))
+    await button('1 min').click()
+    await page.reload()
+    await inState('live').waitFor()
+    expect(await button('1 min').getAttribute('aria-pressed')).toBe('true')
   })
 
   it('is worked with the keyboard alone', async () => {

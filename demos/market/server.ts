@@ -31,8 +31,8 @@ export interface RunningMarket {
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
-/** Ten minutes of seconds; the same of tens and minutes. */
-const keptMessages = 600
+/** Twenty minutes of candles. */
+const keptMessages = 1_200
 
 /** Starts the market demo: a server with the page, and the workflow with its trades. */
 export async function startMarket(options: MarketOptions): Promise<RunningMarket> {

@@ -21,7 +21,7 @@ describe('the market through real services', () => {
     const client = connect(demo.url)
     try {
       let trades = 0
-      for await (const { value } of client.topic('market/candles/1s/kelp').subscribe()) {
+      for await (const { value } of client.topic('market/candles/kelp').subscribe()) {
         trades += z.object({ trades: z.number() }).parse(value).trades
         if (trades > 1_000) break
       }

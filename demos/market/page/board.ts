@@ -1,13 +1,11 @@
 import type { Reading } from './feed.ts'
-import type { Interval } from './saved.ts'
-import { everyMs } from './saved.ts'
 import { Series } from './series.ts'
 import type { Quote } from './values.ts'
 import { readCandle, readQuote } from './values.ts'
 import type { Shown } from './watch-list.ts'
 
 /** As many candles as the server keeps. */
-const candlesMax = 600
+const candlesMax = 1_200
 /** What a row draws as a line: two minutes. */
 const sparkCandles = 120
 const minuteCandles = 60
@@ -17,7 +15,7 @@ export interface BoardEvents {
   /** Candles of this symbol have come or are missing. */
   moved(symbol: string): void
   /** The server no longer had so many candles; null when nobody knows. */
-  missed(symbol: string, interval: Interval, candles: number | null): void
+  missed(symbol: string, candles: number | null): void
 }
 
 /** What the page knows of each symbol, and what is read of it. */
@@ -30,12 +28,11 @@ export class Board {
     this.#events = events
   }
 
-  series(symbol: string, interval: Interval): Series {
-    const key = `${interval}/${symbol}`
-    const known = this.#series.get(key)
+  series(symbol: string): Series {
+    const known = this.#series.get(symbol)
     if (known !== undefined) return known
-    const made = new Series(everyMs[interval], candlesMax)
-    this.#series.set(key, made)
+    const made = new Series(1_000, candlesMax)
+    this.#series.set(symbol, made)
     return made
   }
 
@@ -45,7 +42,7 @@ export class Board {
 
   shown(symbol: string): Shown {
     const quote = this.quote(symbol)
-    const candles = this.series(symbol, '1s').finals
+    const candles = this.series(symbol).finals
     const minute = candles.slice(-minuteCandles)
     return {
       price: quote?.price ?? candles.at(-1)?.close ?? null,
@@ -55,25 +52,20 @@ export class Board {
     }
   }
 
-  /** The topics of a symbol: its quotes from now on, and its candles of a second from as far back as they go. */
+  /** The topics of a symbol: its quotes from now on, and its candles from as far back as they go. */
   topicsOf(symbol: string): readonly (readonly [topic: string, reading: Reading])[] {
+    const series = this.series(symbol)
     const quotes: Reading = {
       from: 'now',
       take: (value) => {
         const quote = readQuote(value)
         if (quote === null) return
         this.#quotes.set(symbol, quote)
-        for (const interval of Object.keys(everyMs) as Interval[])
-          this.#series.get(`${interval}/${symbol}`)?.quote(quote)
+        series.quote(quote)
         this.#events.quoted(quote)
       },
     }
-    return [[`market/quotes/${symbol.toLowerCase()}`, quotes], this.candlesOf(symbol, '1s')]
-  }
-
-  candlesOf(symbol: string, interval: Interval): readonly [topic: string, reading: Reading] {
-    const series = this.series(symbol, interval)
-    const reading: Reading = {
+    const candles: Reading = {
       from: 'start',
       take: (value) => {
         const candle = readCandle(value)
@@ -84,9 +76,12 @@ export class Board {
       gap: ({ from, to }) => {
         const count = to === null ? null : to - from + 1
         series.gap(count)
-        this.#events.missed(symbol, interval, count)
+        this.#events.missed(symbol, count)
       },
     }
-    return [`market/candles/${interval}/${symbol.toLowerCase()}`, reading]
+    return [
+      [`market/quotes/${symbol.toLowerCase()}`, quotes],
+      [`market/candles/${symbol.toLowerCase()}`, candles],
+    ]
   }
 }

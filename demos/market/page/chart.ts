@@ -1,6 +1,7 @@
 import uPlot from '/uplot/uPlot.esm.js'
 import { clockText, compactText, priceText } from './numbers.ts'
 import type { Series } from './series.ts'
+import { grouped } from './series.ts'
 import type { Candle } from './values.ts'
 
 /** From one candle to the next, in pixels of the page. */
@@ -25,6 +26,9 @@ export class CandleChart {
   readonly #host: HTMLElement
   readonly #hovered: (candle: Candle | null) => void
   #series: Series | null = null
+  #everyMs = 1_000
+  /** The first candle that is still being formed. */
+  #formingFrom = Number.POSITIVE_INFINITY
   #candles: readonly Candle[] = []
   #plot: uPlot | null = null
   #colours: Colours
@@ -46,14 +50,18 @@ export class CandleChart {
     return Math.max(20, Math.floor((this.#host.clientWidth - axisPx) / stepPx))
   }
 
-  show(series: Series): void {
-    this.#series = series
-    this.draw()
+  /** The last candle that is shown. */
+  get newest(): Candle | null {
+    return this.#candles.at(-1) ?? null
   }
 
-  draw(): void {
-    if (this.#series === null) return
-    this.#candles = this.#series.candles
+  /** Draws the candles of a series, or longer ones made of them. */
+  show(series: Series, everyMs: number): void {
+    this.#series = series
+    this.#everyMs = everyMs
+    this.#candles = everyMs === series.everyMs ? series.candles : grouped(series.candles, everyMs)
+    const final = (series.finals.at(-1)?.from ?? Number.NEGATIVE_INFINITY) + series.everyMs
+    this.#formingFrom = Math.floor(final / everyMs) * everyMs
     if (this.#candles.length === 0) return this.#clear()
     const column = (read: (candle: Candle) => number): number[] => this.#candles.map(read)
     const data: uPlot.AlignedData = [
@@ -115,7 +123,7 @@ export class CandleChart {
 
   /** From so many candles before the newest to a little room behind it. */
   #shown(): [number, number] {
-    const step = (this.#series?.everyMs ?? 1000) / 1000
+    const step = this.#everyMs / 1000
     const last = (this.#candles.at(-1)?.from ?? 0) / 1000
     return [last - this.fitting * step, last + step * 1.5]
   }
@@ -126,7 +134,7 @@ export class CandleChart {
     const [first = 0, last = 0] = plot.series[0]?.idxs ?? []
     if (series === null) return
     const ratio = devicePixelRatio
-    const step = Math.abs(plot.valToPos(series.everyMs / 1000, 'x', true) - plot.valToPos(0, 'x', true))
+    const step = Math.abs(plot.valToPos(this.#everyMs / 1000, 'x', true) - plot.valToPos(0, 'x', true))
     const body = Math.max(ratio, Math.round(step * 0.66))
     ctx.save()
     ctx.beginPath()
@@ -135,7 +143,7 @@ export class CandleChart {
     this.#paintHoles(plot, series, step)
     for (let index = first; index <= last; index++) {
       const candle = this.#candles[index]
-      if (candle !== undefined) this.#paintCandle(plot, candle, body, index >= series.finals.length)
+      if (candle !== undefined) this.#paintCandle(plot, candle, body, candle.from >= this.#formingFrom)
     }
     ctx.restore()
     this.#paintPrice(plot)

@@ -12,7 +12,7 @@ const titles = {
   candles: ['Candles out', 'Seconds of symbols that were summed up'],
   latency: ['Trade to screen', 'From the newest trade of a quote to this page; the middle of the last two seconds'],
   inFlight: ['In flight', 'Trades between the source and what they end in'],
-  lag: ['Behind in Kafka', 'Records that wait in the topic'],
+  lag: ['Behind in Kafka', 'Records of the topic that have not been read yet'],
   rejected: ['Rejected', 'Bad and late trades since the start'],
 } as const
 

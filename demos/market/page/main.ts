@@ -12,7 +12,7 @@ import { LinkState } from './link-state.ts'
 import { Note } from './note.ts'
 import { clockText, percentText, priceText } from './numbers.ts'
 import type { Choice } from './saved.ts'
-import { load, save } from './saved.ts'
+import { everyMs, load, save } from './saved.ts'
 import { listings } from './symbols.ts'
 import type { Candle } from './values.ts'
 import { isRecord, readAlert, readBeat, readLag, readRejected } from './values.ts'
@@ -38,8 +38,8 @@ const board = new Board({
     touch(quote.symbol)
   },
   moved: touch,
-  missed: (symbol, interval, candles) => {
-    if (symbol !== choice.selected || interval !== choice.interval) return
+  missed: (symbol, candles) => {
+    if (symbol !== choice.selected) return
     const text =
       candles === null
         ? `The server was started anew: what ${symbol} did before is not known to it.`
@@ -109,8 +109,6 @@ function arrange(): void {
   for (const { symbol } of shown) rows.add(symbol)
   const read = new Set([...rows, choice.selected])
   const topics = new Map<string, Reading>([...read].flatMap((symbol) => board.topicsOf(symbol)))
-  const [topic, reading] = board.candlesOf(choice.selected, choice.interval)
-  if (!topics.has(topic)) topics.set(topic, reading)
   topics.set('market/alerts', { from: 'start', take: takeAlert })
   topics.set('market/rejected', { from: 'start', take: takeRejected })
   feed.want(topics)
@@ -158,7 +156,7 @@ function drawSoon(): void {
 
 function drawStage(): void {
   const { price, change } = board.shown(choice.selected)
-  const series = board.series(choice.selected, choice.interval)
+  const series = board.series(choice.selected)
   setText(byId('stage-price', HTMLElement), price === null ? '–' : priceText(price))
   const shown = byId('stage-change', HTMLElement)
   const known = board.quote(choice.selected) !== null
@@ -166,16 +164,16 @@ function drawStage(): void {
   shown.dataset.way = change > 0 ? 'up' : change < 0 ? 'down' : 'same'
   if (series.candles.length === 0) note.show('loading', `The first candle of ${choice.selected} is on its way.`)
   else note.hide('loading')
-  chart.show(series)
+  chart.show(series, everyMs[choice.interval])
   byId('chart', HTMLElement).dataset.candles = String(series.finals.length)
   drawReadout()
   document.title = price === null ? 'Millrace market' : `${priceText(price)} ${choice.selected} – Millrace market`
 }
 
 function drawReadout(): void {
-  const candle = hovered ?? board.series(choice.selected, choice.interval).candles.at(-1)
+  const candle = hovered ?? chart.newest
   const readout = byId('readout', HTMLElement)
-  if (candle === undefined) return readout.replaceChildren()
+  if (candle === null) return readout.replaceChildren()
   const parts = readoutOf(candle).map(([name, value]) => element('span', {}, element('i', {}, name), ` ${value}`))
   readout.replaceChildren(...parts)
 }

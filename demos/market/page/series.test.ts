@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Series } from './series.ts'
+import { grouped, Series } from './series.ts'
 import type { Candle, Quote } from './values.ts'
 
 const candle = (from: number, close = 10): Candle => ({ from, open: 10, high: 12, low: 9, close, volume: 5 })
@@ -53,5 +53,13 @@ describe('a series of candles', () => {
     series.gap(null)
     for (const from of [5000, 6000, 7000]) series.take(candle(from))
     expect(series.holes).toStrictEqual([])
+  })
+
+  it('makes longer candles of short ones', () => {
+    const candles = [candle(8000, 3), { ...candle(10_000, 4), high: 20 }, { ...candle(19_000, 5), low: 1 }]
+    expect(grouped(candles, 10_000)).toStrictEqual([
+      { from: 0, open: 10, high: 12, low: 9, close: 3, volume: 5 },
+      { from: 10_000, open: 10, high: 20, low: 1, close: 5, volume: 10 },
+    ])
   })
 })

@@ -85,3 +85,20 @@ export class Series {
     }
   }
 }
+
+/** Longer candles out of those of a series: each group of times is one. */
+export function grouped(candles: readonly Candle[], everyMs: number): readonly Candle[] {
+  const groups: Candle[] = []
+  for (const each of candles) {
+    const from = Math.floor(each.from / everyMs) * everyMs
+    const last = groups.at(-1)
+    if (last === undefined || last.from !== from) groups.push({ ...each, from })
+    else
+      groups[groups.length - 1] = {
+        ...{ from, open: last.open, close: each.close },
+        ...{ high: Math.max(last.high, each.high), low: Math.min(last.low, each.low) },
+        volume: last.volume + each.volume,
+      }
+  }
+  return groups
+}

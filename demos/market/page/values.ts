@@ -84,14 +84,16 @@ export function readBeat(value: unknown): Beat | null {
   return { at, inFlight: Number(value.inFlight), inFlightMax: Number(value.inFlightMax), nodes: new Map(nodes) }
 }
 
-/** Reads the answer of `GET /api/workflows/{id}/sources`: records that wait at the sources, null where they cannot know. */
+/** Reads the answer of `GET /api/workflows/{id}/sources`: records that have not been read yet, null where nobody knows. */
 export function readLag(answer: unknown): number | null {
   if (!isRecord(answer) || !Array.isArray(answer.sources)) return null
   const partitions = answer.sources
     .filter(isRecord)
     .flatMap((each) => (Array.isArray(each.partitions) ? each.partitions : []))
-  const lags = partitions.filter(isRecord).flatMap(({ lag }) => (isNumber(lag) ? [lag] : []))
-  return lags.length === 0 ? null : lags.reduce((sum, each) => sum + each, 0)
+  const unread = partitions
+    .filter(isRecord)
+    .flatMap(({ next, end }) => (isNumber(next) && isNumber(end) ? [Math.max(0, end - next)] : []))
+  return unread.length === 0 ? null : unread.reduce((sum, each) => sum + each, 0)
 }
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
