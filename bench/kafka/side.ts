@@ -13,11 +13,13 @@ const watch = setInterval(() => {
 const run = await sideOf(name)
 const cpu = process.cpuUsage()
 const begin = performance.now()
-await run()
+const steadyMs = await run()
 const used = process.cpuUsage(cpu)
+const wallMs = performance.now() - begin
 const result: SideResult = {
   read: options.count,
-  wallMs: performance.now() - begin,
+  wallMs,
+  steadyMs: steadyMs ?? wallMs,
   cpuMs: (used.user + used.system) / 1_000,
   rssMb: Math.max(rssMax, process.memoryUsage.rss()) / 1e6,
 }
@@ -25,12 +27,19 @@ clearInterval(watch)
 process.stdout.write(JSON.stringify(result))
 process.exit(0)
 
-async function sideOf(side: string): Promise<() => Promise<void>> {
+async function sideOf(side: string): Promise<() => Promise<number | null>> {
   const [kind, driver = 'batch', ...more] = side.split(':')
   if (kind === 'millrace') return (await import('./millrace-side.ts')).millraceSide(options, driverOf(driver), more)
-  if (driver === 'kafkajs') return (await import('./bare-kafkajs.ts')).bareKafkajs(options)
-  if (driver === 'platformatic') return (await import('./bare-platformatic.ts')).barePlatformatic(options)
-  return (await import('./bare-driver.ts')).bareDriver(options)
+  const bare =
+    driver === 'kafkajs'
+      ? await (await import('./bare-kafkajs.ts')).bareKafkajs(options)
+      : driver === 'platformatic'
+        ? await (await import('./bare-platformatic.ts')).barePlatformatic(options)
+        : await (await import('./bare-driver.ts')).bareDriver(options)
+  return async () => {
+    await bare()
+    return null
+  }
 }
 
 function driverOf(name: string): DriverName {

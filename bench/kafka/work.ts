@@ -56,6 +56,8 @@ export interface SideResult {
   /** Records read. */
   readonly read: number
   readonly wallMs: number
+  /** From a quarter of the records on: what a stream does when its threads have started and its group has settled. */
+  readonly steadyMs: number
   readonly cpuMs: number
   readonly rssMb: number
 }

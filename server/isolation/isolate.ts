@@ -41,7 +41,7 @@ export interface IsolationOptions {
 }
 
 // A URL is no import: nothing rewrites it, so it takes the ending that this module has, TypeScript or built.
-const entry = new URL(`./thread-entry${extname(import.meta.url)}`, import.meta.url)
+const entry = new URL(`./thread-start${extname(import.meta.url)}`, import.meta.url)
 
 /**
  * Runs a plan in a thread of its own: what blocks there blocks nobody else, and a kill is certain. It answers the same interface
