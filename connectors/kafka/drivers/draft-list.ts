@@ -54,7 +54,7 @@ export class DraftList implements Draft {
       key: keyBytes,
       value: typeof value === 'string' ? value : toBuffer(value),
       headers: headers ?? [],
-      timestampMs,
+      timestampMs: Math.trunc(timestampMs),
       bytes,
     })
   }

@@ -41,25 +41,32 @@ export function offsetAfter(bytes: Buffer, from: number): number {
  * Makes a block of what was fetched: checksums compared, each compressed batch uncompressed once, markers and aborted transactions left out.
  * Null where nothing is left. Throws `kafka.corrupt` and `kafka.too-large`.
  */
-export function readBlock(fetched: FetchedBytes, partition: Partition, generation: number): BatchBlock | null {
-  const { bytes, from } = fetched
-  const aborted = new AbortedProducers(fetched.aborted)
+export function readBlock(fetched: FetchedBytes, partition: Partition, generation: number): RecordBlock | null {
   const segments: Segment[] = []
   let place = 0
+  for (const { header, at } of wantedBatches(fetched)) {
+    const segment = segmentOf(fetched.bytes, at, header, place, fetched.from)
+    if (segment.count > 0) segments.push(segment)
+    place += segment.end - segment.start
+  }
+  return segments.length === 0 ? null : new BatchBlock(partition, generation, segments, fetched.next - 1)
+}
+
+/** The batches that hold wanted records, their checksums compared: without markers and aborted transactions. Throws `kafka.corrupt`. */
+export function* wantedBatches({ bytes, from, aborted }: FetchedBytes): Iterable<{
+  readonly header: BatchHeader
+  readonly at: number
+}> {
+  const producers = new AbortedProducers(aborted)
   for (let at = 0; ; ) {
     const header = readHeader(bytes, at)
-    if (header === null) break
+    if (header === null) return
     if (header.lastOffset >= from) {
       verify(bytes, at, header.end)
-      if (aborted.wants(header, bytes, at)) {
-        const segment = segmentOf(bytes, at, header, place, from)
-        if (segment.count > 0) segments.push(segment)
-        place += segment.end - segment.start
-      }
+      if (producers.wants(header, bytes, at)) yield { header, at }
     }
     at = header.end
   }
-  return segments.length === 0 ? null : new BatchBlock(partition, generation, segments, fetched.next - 1)
 }
 
 function segmentOf(bytes: Buffer, at: number, header: BatchHeader, place: number, from: number): Segment {
@@ -121,7 +128,7 @@ function isAbortMarker(header: BatchHeader, bytes: Buffer, at: number): boolean 
 }
 
 /** Records of one partition as they lie in their batches. */
-export class BatchBlock implements RecordBlock {
+class BatchBlock implements RecordBlock {
   readonly topic: string
   readonly partition: number
   readonly generation: number

@@ -1,9 +1,10 @@
 import type { Codec } from '../../codecs.ts'
-import type { Draft, OutHeader } from '../../driver.ts'
+import type { OutHeader } from '../../driver.ts'
 import { partitionOf } from '../../partitioner.ts'
 import { recordTooLarge, unknownPartition } from '../draft-list.ts'
 import type { ClosedBatch } from './batch-builder.ts'
 import { BatchBuilder } from './batch-builder.ts'
+import type { ClosableDraft } from './record-codec.ts'
 
 export interface DraftLimits {
   readonly recordBytesMax: number
@@ -23,7 +24,7 @@ export interface DraftedPartition {
 const overhead = 40
 
 /** Records encoded as they come, a growing buffer for each partition. */
-export class BatchDraft implements Draft {
+export class BatchDraft implements ClosableDraft {
   count = 0
   readonly #partitions: (topic: string) => number
   readonly #limits: DraftLimits

@@ -17,11 +17,16 @@ import { FetchedPartition, keyOf } from './fetched-partition.ts'
 import { Fetcher } from './fetcher.ts'
 import { Group } from './group.ts'
 import { offsetsAt } from './offsets.ts'
+import type { RecordCodec } from './record-codec.ts'
 
 /** Opens a consumer. Rejects with `kafka.unreachable`, `kafka.unknown-topic`, `kafka.not-authenticated` and the like. */
-export async function openConsumer(options: ConsumerOptions, events: ConsumerEvents): Promise<Consumer> {
+export async function openConsumer(
+  options: ConsumerOptions,
+  events: ConsumerEvents,
+  codec: RecordCodec,
+): Promise<Consumer> {
   const cluster = new Cluster(options)
-  const consumer = new BatchConsumer(cluster, options, events)
+  const consumer = new BatchConsumer(cluster, options, events, codec)
   try {
     await cluster.connect()
     const topics = options.group?.topics ?? [...new Set(options.assigned.map((each) => each.topic))]
@@ -46,11 +51,11 @@ class BatchConsumer implements Consumer {
   /** Settles when what was first shared out has its places. */
   #placing: Promise<void> = Promise.resolve()
 
-  constructor(cluster: Cluster, options: ConsumerOptions, events: ConsumerEvents) {
+  constructor(cluster: Cluster, options: ConsumerOptions, events: ConsumerEvents, codec: RecordCodec) {
     this.#cluster = cluster
     this.#options = options
     this.#events = events
-    this.#fetcher = new Fetcher(cluster, options, events, () => this.#partitions.values())
+    this.#fetcher = new Fetcher(cluster, options, events, codec, () => this.#partitions.values())
     this.#group =
       options.group === null
         ? null

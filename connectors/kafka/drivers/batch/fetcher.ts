@@ -3,13 +3,14 @@ import { failureOf, NodeError } from '../../../../core/flow/failure.ts'
 import type { ConsumerEvents, ConsumerOptions, RecordBlock } from '../../driver.ts'
 import { brokerError } from '../../kafka-errors.ts'
 import { nodeErrorOf } from '../platformatic-errors.ts'
-import { offsetAfter, readBlock } from './batch-block.ts'
+import { offsetAfter } from './batch-block.ts'
 import type { Cluster } from './cluster.ts'
 import type { Asked, FetchLoopOwner } from './fetch-loop.ts'
 import { FetchLoop } from './fetch-loop.ts'
 import type { FetchedPartition as Answered } from './fetch-request.ts'
 import type { Fetched, FetchedPartition } from './fetched-partition.ts'
 import { offsetsAt } from './offsets.ts'
+import type { RecordCodec } from './record-codec.ts'
 
 /**
  * Keeps bytes of all partitions that are wanted at hand, up to a limit: a loop for each broker fetches while there is room, and `take`
@@ -19,6 +20,7 @@ export class Fetcher implements FetchLoopOwner {
   readonly #cluster: Cluster
   readonly #options: ConsumerOptions
   readonly #events: ConsumerEvents
+  readonly #codec: RecordCodec
   readonly #partitions: () => Iterable<FetchedPartition>
   readonly #loops = new Map<number, FetchLoop>()
   #waiting: Fetched[] = []
@@ -32,11 +34,13 @@ export class Fetcher implements FetchLoopOwner {
     cluster: Cluster,
     options: ConsumerOptions,
     events: ConsumerEvents,
+    codec: RecordCodec,
     partitions: () => Iterable<FetchedPartition>,
   ) {
     this.#cluster = cluster
     this.#options = options
     this.#events = events
+    this.#codec = codec
     this.#partitions = partitions
   }
 
@@ -182,7 +186,7 @@ export class Fetcher implements FetchLoopOwner {
   #unpack(fetched: Fetched): RecordBlock | null {
     const { owner, from, next } = fetched
     try {
-      const block = readBlock(fetched, owner, owner.generation)
+      const block = this.#codec.read(fetched, owner, owner.generation)
       owner.next = next
       return block
     } catch (thrown) {

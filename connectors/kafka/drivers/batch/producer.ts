@@ -8,15 +8,15 @@ import { insist } from '../insist.ts'
 import { untilAborted } from '../known-topics.ts'
 import { nodeErrorOf } from '../platformatic-errors.ts'
 import type { DraftedPartition } from './batch-draft.ts'
-import { BatchDraft } from './batch-draft.ts'
 import { Cluster } from './cluster.ts'
 import type { Sending } from './out-partition.ts'
 import type { ProducerIdentity } from './produce-queue.ts'
 import { ProduceQueue } from './produce-queue.ts'
+import type { ClosableDraft, RecordCodec } from './record-codec.ts'
 import { Transactions } from './transaction.ts'
 
 /** Opens a producer. Rejects with `kafka.unreachable`, `kafka.not-authenticated` and the like. */
-export async function openProducer(options: ProducerOptions): Promise<Producer> {
+export async function openProducer(options: ProducerOptions, codec: RecordCodec): Promise<Producer> {
   const cluster = new Cluster(options)
   try {
     await cluster.connect()
@@ -27,7 +27,7 @@ export async function openProducer(options: ProducerOptions): Promise<Producer> 
     const isCounted = transactions !== null || (options.idempotent && options.acks === 'all')
     const queue = new ProduceQueue(cluster, options, isCounted ? await identify() : null, identify)
     transactions?.serve(queue)
-    return new BatchProducer(cluster, options, queue, transactions)
+    return new BatchProducer(cluster, options, codec, queue, transactions)
   } catch (thrown) {
     await cluster.close()
     throw thrown
@@ -52,13 +52,22 @@ const topicFreshMs = 60_000
 class BatchProducer implements Producer {
   readonly #cluster: Cluster
   readonly #options: ProducerOptions
+  readonly #codec: RecordCodec
   readonly #queue: ProduceQueue
+  readonly #drafts = new WeakMap<Draft, ClosableDraft>()
   readonly #transactions: Transactions | null
   #closing: Promise<void> | null = null
 
-  constructor(cluster: Cluster, options: ProducerOptions, queue: ProduceQueue, transactions: Transactions | null) {
+  constructor(
+    cluster: Cluster,
+    options: ProducerOptions,
+    codec: RecordCodec,
+    queue: ProduceQueue,
+    transactions: Transactions | null,
+  ) {
     this.#cluster = cluster
     this.#options = options
+    this.#codec = codec
     this.#queue = queue
     this.#transactions = transactions
   }
@@ -77,20 +86,23 @@ class BatchProducer implements Producer {
   draft(): Draft {
     const { recordBytesMax, batchBytesMax, compression } = this.#options
     const isTransactional = this.#transactions !== null
-    return new BatchDraft((topic) => this.#partitions(topic), {
+    const draft = this.#codec.draft((topic) => this.#partitions(topic), {
       recordBytesMax,
       batchBytesMax,
       codec: compression,
       isTransactional,
     })
+    this.#drafts.set(draft, draft)
+    return draft
   }
 
   async send(draft: Draft, signal: AbortSignal): Promise<readonly SendFailure[]> {
-    if (!(draft instanceof BatchDraft)) throw new TypeError('the draft is of another driver')
+    const closable = this.#drafts.get(draft)
+    if (closable === undefined) throw new TypeError('the draft is of another producer')
     if (this.#closing !== null) throw closed('producer')
     signal.throwIfAborted()
     if (draft.count === 0) return []
-    const partitions = draft.close()
+    const partitions = closable.close()
     const refusal = await this.#join(partitions, signal)
     if (refusal !== null)
       return [{ indexes: Array.from({ length: draft.count }, (_, index) => index), failure: refusal }]

@@ -1,0 +1,3 @@
+import { faults } from '../../conformance-faults.ts'
+
+faults('platformatic')
