@@ -1,24 +1,9 @@
-import type { Codec } from '../../codecs.ts'
 import type { OutHeader } from '../../driver.ts'
 import { partitionOf } from '../../partitioner.ts'
 import { recordTooLarge, unknownPartition } from '../draft-list.ts'
 import type { ClosedBatch } from './batch-builder.ts'
 import { BatchBuilder } from './batch-builder.ts'
-import type { ClosableDraft } from './record-codec.ts'
-
-export interface DraftLimits {
-  readonly recordBytesMax: number
-  readonly batchBytesMax: number
-  readonly codec: Codec
-  readonly isTransactional: boolean
-}
-
-/** What a draft has for one partition, in order. */
-export interface DraftedPartition {
-  readonly topic: string
-  readonly partition: number
-  readonly batches: readonly ClosedBatch[]
-}
+import type { ClosableDraft, DraftedPartition, DraftLimits } from './record-codec.ts'
 
 /** What a record needs beside its key, value and headers, with some to spare. */
 const overhead = 40

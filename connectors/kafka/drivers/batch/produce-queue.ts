@@ -5,13 +5,13 @@ import type { ProducerOptions } from '../../driver.ts'
 import { brokerError, isRetriable, timedOut } from '../../kafka-errors.ts'
 import { nodeErrorOf } from '../platformatic-errors.ts'
 import { stamp } from './batch-builder.ts'
-import type { DraftedPartition } from './batch-draft.ts'
 import type { Cluster } from './cluster.ts'
 import { halves, without } from './divide-batch.ts'
 import type { Outgoing, Sending } from './out-partition.ts'
 import { OutPartition, sequenceAfter } from './out-partition.ts'
 import type { ProduceAnswer, ProducedBatch } from './produce-request.ts'
 import { produceBatches } from './produce-request.ts'
+import type { DraftedPartition } from './record-codec.ts'
 
 /** Who we are to brokers that count our batches. */
 export interface ProducerIdentity {

@@ -7,12 +7,11 @@ import { notPrepared } from '../draft-list.ts'
 import { insist } from '../insist.ts'
 import { untilAborted } from '../known-topics.ts'
 import { nodeErrorOf } from '../platformatic-errors.ts'
-import type { DraftedPartition } from './batch-draft.ts'
 import { Cluster } from './cluster.ts'
 import type { Sending } from './out-partition.ts'
 import type { ProducerIdentity } from './produce-queue.ts'
 import { ProduceQueue } from './produce-queue.ts'
-import type { ClosableDraft, RecordCodec } from './record-codec.ts'
+import type { ClosableDraft, DraftedPartition, RecordCodec } from './record-codec.ts'
 import { Transactions } from './transaction.ts'
 
 /** Opens a producer. Rejects with `kafka.unreachable`, `kafka.not-authenticated` and the like. */

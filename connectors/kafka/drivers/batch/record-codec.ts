@@ -1,6 +1,7 @@
+import type { Codec } from '../../codecs.ts'
 import type { Draft, Partition, RecordBlock } from '../../driver.ts'
 import type { FetchedBytes } from './batch-block.ts'
-import type { DraftedPartition, DraftLimits } from './batch-draft.ts'
+import type { ClosedBatch } from './batch-builder.ts'
 
 /** How records become bytes and bytes records. Everything else is the same for drivers that share it. */
 export interface RecordCodec {
@@ -13,4 +14,18 @@ export interface RecordCodec {
 export interface ClosableDraft extends Draft {
   /** Ends the draft and hands over what it holds. */
   close(): readonly DraftedPartition[]
+}
+
+export interface DraftLimits {
+  readonly recordBytesMax: number
+  readonly batchBytesMax: number
+  readonly codec: Codec
+  readonly isTransactional: boolean
+}
+
+/** What a draft has for one partition, in order. */
+export interface DraftedPartition {
+  readonly topic: string
+  readonly partition: number
+  readonly batches: readonly ClosedBatch[]
 }
