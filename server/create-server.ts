@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock, Hub, Log, Topics } from '../core/host.ts'
 import type { Execution, Pipeline } from '../core/pipeline.ts'
 import { BodyAborted } from './body.ts'
+import { EventLoopWatch } from './event-loop.ts'
 import { createGuard, isLoopbackAddress } from './guard.ts'
 import { HttpError, refuse, refuseUpgrade } from './http-error.ts'
 import type { ServerHub } from './hub.ts'
@@ -19,6 +20,7 @@ import type { Realtime } from './realtime.ts'
 import { createRealtime } from './realtime.ts'
 import type { Spool } from './spool.ts'
 import { createSpool, removeStaleSpools } from './spool.ts'
+import { watchStalls } from './stall-alarm.ts'
 import { systemClock } from './system-clock.ts'
 import type { TopicLimits, TopicStore } from './topics.ts'
 import { createTopics } from './topics.ts'
@@ -94,6 +96,8 @@ class HttpSide implements MillraceServer {
   readonly #workflows: Workflows
   readonly #realtime: Realtime
   readonly #guard
+  readonly #eventLoop = new EventLoopWatch()
+  readonly #stopWatching: () => void
   readonly #http: Server
   readonly #pages: Pages | null
   readonly #temporaryDirectory: string | undefined
@@ -125,6 +129,7 @@ class HttpSide implements MillraceServer {
     })
     this.topics = createTopics({ clock, limits: limits.topics, admit: (topic) => this.#workflows.admit(topic) })
     serveMetrics(this.topics, this.#workflows, clock)
+    this.#stopWatching = watchStalls(this.#workflows, clock, this.#log)
     this.#realtime = createRealtime({ guard: this.#guard, limits, topics: this.topics, workflows: this.#workflows })
     this.#pages = options.pages === undefined || options.pages.length === 0 ? null : createPages(options.pages)
     this.#http = createHttpServer({
@@ -306,10 +311,13 @@ class HttpSide implements MillraceServer {
       topics: this.topics,
       sockets: this.#realtime.sockets,
       requests: this.#requests,
+      eventLoop: this.#eventLoop.look(),
     })
   }
 
   async #close(): Promise<void> {
+    this.#stopWatching()
+    this.#eventLoop.close()
     const stopped = new Promise<void>((resolve) => this.#http.close(() => resolve()))
     this.#http.closeIdleConnections()
     const drained = this.#workflows.close(this.#limits.closeMsMax).catch((thrown: unknown) => {

@@ -33,6 +33,7 @@ test.each(pages)('links of %s lead somewhere', (page) => {
 
 test.each([
   ['getting-started.md', ['{"text":"Hello Grace"}', 'exit code 1', 'exit code 2', '2 passed, 0 failed', '99900']],
+  ['operations.md', ['"state":"running"', 'node.type-error', 'the new version runs', 'node="tens"']],
   ['delivery.md', ['"in":3,"out":2,"errors":1,"deadLetters":1', '"value":{"id":2,"total":"much"}']],
 ])('every block of docs/%s works, from the first to the last', async (name, wanted) => {
   const port = String(await freePort())
@@ -48,7 +49,13 @@ test.each([
       else if (language === 'sh') {
         const { stdout, stderr } = await run('bash', ['-e', '-o', 'pipefail', '-c', `${endsItsJobs}\n${code}`], {
           cwd: folder,
-          env: { ...process.env, NO_COLOR: '1', PORT: port, PATH: `${join(folder, '.bin')}:${process.env.PATH}` },
+          env: {
+            ...process.env,
+            NO_COLOR: '1',
+            PORT: port,
+            MILLRACE_SERVER: `http://127.0.0.1:${port}`,
+            PATH: `${join(folder, '.bin')}:${process.env.PATH}`,
+          },
           timeout: 30_000,
         })
         expect(stderr).not.toMatch(/^\s+at /m)

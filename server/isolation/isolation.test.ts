@@ -90,6 +90,7 @@ describe('a workflow in a thread of its own', () => {
     expect(await neighbour.start('go', [message({ n: 1 }, null, 0)]).done).toMatchObject({ state: 'done' })
     expect(await stuck.done).toMatchObject({ state: 'failed', failure: { code: 'execution.blocked', node: 'stuck' } })
     expect(await pipeline.start('go', [message({ n: 1 }, null, 0)]).done).toMatchObject({ state: 'done' })
+    await expect.poll(() => pipeline.metrics()?.blocks).toBe(1)
   })
 
   test('a kill is certain, whatever the node does', async () => {
