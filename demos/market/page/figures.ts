@@ -13,7 +13,7 @@ const titles = {
   latency: ['Trade to screen', 'From the newest trade of a quote to this page; the middle of the last two seconds'],
   inFlight: ['In flight', 'Trades between the source and what they end in'],
   lag: ['Behind in Kafka', 'Records of the topic that have not been read yet'],
-  rejected: ['Rejected', 'Bad and late trades since the start'],
+  rejected: ['Rejected', 'Bad and late trades since the start, and the reasons of the last minute'],
 } as const
 
 type Figure = keyof typeof titles
@@ -120,6 +120,6 @@ export class Figures {
     const counts = new Map<string, number>()
     for (const { reason, count: more } of this.#rejected) counts.set(reason, (counts.get(reason) ?? 0) + more)
     const sorted = [...counts].sort((a, b) => b[1] - a[1])
-    return sorted.map(([reason, many]) => `${reason} ${count(many)}`).join(' · ')
+    return sorted.map(([reason, many]) => `${count(many)} ${reason}`).join(' · ')
   }
 }
