@@ -52,13 +52,18 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   const jars = await kafkaJars()
   const count = options.brokers ?? 1
   const folder = await mkdtemp(join(tmpdir(), 'millrace-kafka-'))
+  const brokers: Broker[] = []
+  const stop = async (): Promise<void> => {
+    await Promise.all(brokers.map((broker) => broker.end()))
+    await rm(folder, { recursive: true, force: true })
+  }
   try {
     const certificates = await makeCertificates(folder)
     await writeFile(join(folder, 'server-chain.pem'), certificates.server.key + certificates.server.cert)
     await writeFile(join(folder, 'log4j2.properties'), logSettings)
     const numbers = await freePorts(count * 6)
     const ports = Array.from({ length: count }, (_, index) => portsOf(numbers.slice(index * 6)))
-    const brokers = ports.map((_, index) => new Broker(folder, jars, index + 1))
+    brokers.push(...ports.map((_, index) => new Broker(folder, jars, index + 1)))
     await Promise.all(
       brokers.map((broker) => broker.format(kafkaSettings(folder, broker.id, ports, options.settings ?? {}))),
     )
@@ -90,13 +95,10 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
       },
       freeze: (id) => at(id).signal('SIGSTOP'),
       thaw: (id) => at(id).signal('SIGCONT'),
-      stop: async () => {
-        await Promise.all(brokers.map((broker) => broker.end()))
-        await rm(folder, { recursive: true, force: true })
-      },
+      stop,
     }
   } catch (thrown) {
-    // What was started ends with this process; a start that fails fails the whole test run's Kafka anyway.
+    await stop()
     throw new Error(`Kafka did not start: ${thrown instanceof Error ? thrown.message : thrown}`, { cause: thrown })
   }
 }
