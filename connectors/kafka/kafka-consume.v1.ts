@@ -37,11 +37,29 @@ const schema = z.strictObject({
       'Where reading begins while the group has no position: the first record, the end, a time (ISO or ms), or an offset.',
     ),
   decode: z
-    .enum(plainForms)
+    .enum([...plainForms, 'avro'])
     .default('json')
     .describe(
       'How the value is read; `raw` passes its bytes on untouched. What cannot be read leaves by the error port.',
     ),
+  schemaRegistry: z
+    .strictObject({
+      url: startExpression(z.string().min(1).max(2_000)).describe('Its address, such as `http://127.0.0.1:8081`.'),
+      username: startExpression(z.string().min(1).max(256)).optional().describe('Who signs in, where it asks.'),
+      password: startExpression(z.string().min(1).max(1_024))
+        .optional()
+        .describe('Its password; write `{{ $env.NAME }}`, so that the document holds no secret.'),
+      requestMsMax: z.int().min(100).max(120_000).default(10_000).describe('How long it may take to answer.'),
+      awayMsMax: z
+        .int()
+        .min(0)
+        .max(3_600_000)
+        .default(60_000)
+        .describe('How long it is asked again while it is away; then the execution fails.'),
+      schemasMax: z.int().min(1).max(100_000).default(1_000).describe('Schemas that are kept.'),
+    })
+    .optional()
+    .describe('With `decode: avro`: where the schemas of values in Confluent’s framing are.'),
   key: z.enum(['text', 'bytes', 'none']).default('text').describe('How `$key` is read; `none` saves the time.'),
   isolation: z
     .enum(['read-committed', 'read-uncommitted'])
@@ -133,6 +151,15 @@ export const kafkaConsumeV1 = define({
           },
         ]
       : []),
+    ...((config.decode === 'avro') !== (config.schemaRegistry !== undefined)
+      ? [
+          {
+            field: 'schemaRegistry',
+            message: 'a schema registry is what `decode: avro` reads with',
+            remedy: 'Use both, or neither.',
+          },
+        ]
+      : []),
     ...(config.heartbeatMs * 2 > config.sessionMsMax
       ? [
           {
@@ -201,7 +228,7 @@ async function open(config: Config, context: TriggerContext): Promise<KafkaSourc
     context,
     {
       node: context.node,
-      decoder: decoderOf(config),
+      decoder: await decoderOf(config, context),
       key: config.key,
       recordBytesMax: Math.min(config.recordBytesMax, context.gate.limit.bytes),
       commitMs: config.commitMs,
@@ -221,8 +248,20 @@ async function open(config: Config, context: TriggerContext): Promise<KafkaSourc
   }
 }
 
-function decoderOf(config: Config): Decoder {
-  return plainDecoder(config.decode)
+/** What reads Avro is loaded only by those who read Avro. */
+async function decoderOf(config: Config, context: TriggerContext): Promise<Decoder> {
+  const { decode, schemaRegistry } = config
+  if (decode !== 'avro') return plainDecoder(decode)
+  if (schemaRegistry === undefined) throw new NodeError('kafka.no-registry', `${context.node} names no schema registry`)
+  const { AvroDecoder } = await import('./avro-decoder.ts')
+  const { SchemaRegistry } = await import('./schema-registry.ts')
+  const { url, username, password, requestMsMax, awayMsMax, schemasMax } = schemaRegistry
+  const user =
+    username === undefined
+      ? null
+      : { username: context.value(username), password: password === undefined ? '' : context.value(password) }
+  const registry = new SchemaRegistry({ url: context.value(url), user, requestMsMax, schemasMax })
+  return new AvroDecoder(registry, awayMsMax, schemasMax)
 }
 
 function topicsOf(config: Config, context: TriggerContext): readonly string[] {

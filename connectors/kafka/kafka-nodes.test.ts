@@ -1,11 +1,14 @@
+import avro from 'avsc'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parse } from '../../core/document/parse.ts'
 import { validate } from '../../core/document/plan.ts'
 import { catalogue } from '../../nodes.ts'
 import { noKafka } from '../../test/services/kafka.ts'
+import { noSchemaRegistry, startSchemaRegistry } from '../../test/services/schema-registry.ts'
 import { sharedKafka } from '../../test/services/shared.ts'
 import { id, KafkaFlows, until } from './kafka.fixture.ts'
 import { openDriver } from './open-driver.ts'
+import { SchemaRegistry } from './schema-registry.ts'
 
 let flows: KafkaFlows
 
@@ -74,6 +77,51 @@ edges: [in -> own, own -> out]
 `)
     expect((await flows.read(to)).map((each) => each.value)).toEqual([bytes.toString('utf8'), null])
   })
+})
+
+test('Avro values are read by the schemas of a registry; one whose schema is not there leaves by the error port', async (context) => {
+  if (noSchemaRegistry !== null) return context.skip(noSchemaRegistry)
+  const running = await startSchemaRegistry()
+  try {
+    const schema: avro.Schema = {
+      type: 'record',
+      name: 'Order',
+      fields: [
+        { name: 'id', type: 'long' },
+        { name: 'total', type: 'double' },
+      ],
+    }
+    const registry = new SchemaRegistry({ url: running.url, user: null, requestMsMax: 5_000, schemasMax: 10 })
+    const schemaId = await registry.register('orders-value', {
+      type: 'AVRO',
+      text: JSON.stringify(schema),
+      references: [],
+    })
+    const framed = (of: number, value: unknown): Buffer => {
+      const head = Buffer.alloc(5)
+      head.writeInt32BE(of, 1)
+      return Buffer.concat([head, avro.Type.forSchema(schema).toBuffer(value)])
+    }
+    const [from, good, bad] = [await flows.topic(), await flows.topic(), await flows.topic()]
+    const values = Array.from({ length: 300 }, (_, n) => ({ value: framed(schemaId, { id: n, total: n / 4 }) }))
+    await flows.write(from, [...values, { value: framed(schemaId + 99, { id: 0, total: 0 }) }, { value: '{"id":1}' }])
+    await flows.run(`
+millrace: 1
+name: t
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${id()}, until: caught-up, decode: avro, schemaRegistry: { url: "${running.url}" } } }
+  good: { type: kafka.produce@1, config: { KAFKA, topic: ${good} } }
+  bad: { type: kafka.produce@1, config: { KAFKA, topic: ${bad} } }
+edges: [in -> good, in.error -> bad]
+`)
+    expect(await flows.json(good)).toEqual(Array.from({ length: 300 }, (_, n) => ({ id: n, total: n / 4 })))
+    expect((await flows.json(bad)).map((each) => (each as { error: { code: string } }).error.code)).toEqual([
+      'kafka.unknown-schema',
+      'kafka.not-framed',
+    ])
+  } finally {
+    await running.stop()
+  }
 })
 
 describe('a record that fails', () => {
