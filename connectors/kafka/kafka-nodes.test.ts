@@ -296,6 +296,24 @@ edges: [in -> by, by -> out]
     },
   )
 
+  test('a window that holds more than may be in flight does not stop what it waits for', async () => {
+    const [from, to, group] = [await flows.topic(), await flows.topic(), id()]
+    await flows.write(from, orders(5_000))
+    await flows.run(`
+millrace: 1
+name: t
+settings: { inFlightMax: 100 }
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${group}, until: caught-up } }
+  all: { type: aggregate@1, config: { count: 4000 } }
+  size: { type: set@1, config: { fields: { size: "{{ $json.length }}" } } }
+  out: { type: kafka.produce@1, config: { KAFKA, topic: ${to} } }
+edges: [in -> all, all -> size, size -> out]
+`)
+    expect(await flows.json(to)).toEqual([{ size: 4_000 }, { size: 1_000 }])
+    expect(await flows.groupOffset(group, from)).toBe(5_000)
+  })
+
   test('lanes share the partitions, and each record is read by one of them', async () => {
     const [from, to, group] = [await flows.topic(4), await flows.topic(), id()]
     await flows.write(from, orders(1_000))

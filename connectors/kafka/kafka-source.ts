@@ -52,6 +52,8 @@ export class KafkaSource implements Source, ConsumerEvents {
   readonly #owned = new Map<string, OwnedPartition>()
   #turn: OwnedPartition[] = []
   readonly #open = new Map<number, OpenBatch>()
+  /** Partitions that are not fetched, since too much of them is in flight. */
+  readonly #held = new Set<OwnedPartition>()
   readonly #idleWatchers = new Set<() => void>()
   #consumer: Consumer | null = null
   #tickets = 0
@@ -248,18 +250,29 @@ export class KafkaSource implements Source, ConsumerEvents {
 
   /** The next partition in turn that has records and not too much in flight. */
   #next(): OwnedPartition | null {
+    for (const owned of this.#held) if (owned.gone || !this.#isStuck(owned)) this.#letGoOn(owned)
     for (let tries = 0; tries < this.#turn.length; tries++) {
       const owned = this.#turn.shift()
       if (owned === undefined) break
       this.#turn.push(owned)
-      if (owned.block !== null && !owned.waits && owned.messagesOpen < this.#openMax()) return owned
+      if (owned.block !== null && !owned.waits && !this.#isStuck(owned)) return owned
     }
     return this.#takeBlock()
   }
 
-  /** One partition that is stuck must not use up the gate for all. */
-  #openMax(): number {
-    return Math.max(1, Math.ceil((this.#context.gate.limit.messages / Math.max(1, this.#owned.size)) * 2))
+  /**
+   * One partition that is stuck must not use up the gate for all. What a window has parked takes no credit and counts for nothing here:
+   * the window may be waiting for just the messages that would be held back.
+   */
+  #isStuck(owned: OwnedPartition): boolean {
+    const { inFlight, limit } = this.#context.gate
+    if (inFlight.messages * 2 < limit.messages) return false
+    return owned.messagesOpen >= Math.max(1, Math.ceil((limit.messages / Math.max(1, this.#owned.size)) * 2))
+  }
+
+  #letGoOn(owned: OwnedPartition): void {
+    this.#held.delete(owned)
+    if (!owned.gone) this.#consumer?.resume([owned])
   }
 
   #takeBlock(): OwnedPartition | null {
@@ -274,9 +287,9 @@ export class KafkaSource implements Source, ConsumerEvents {
       owned.add(block)
       owned.waits = missing !== null
       if (missing === null) {
-        if (owned.messagesOpen < this.#openMax()) return owned
+        if (!this.#isStuck(owned)) return owned
         this.#consumer.pause([owned])
-        this.#resumeWhenIdle(owned)
+        this.#held.add(owned)
         continue
       }
       this.#preparing = true
@@ -290,16 +303,6 @@ export class KafkaSource implements Source, ConsumerEvents {
       )
       return null
     }
-  }
-
-  #resumeWhenIdle(owned: OwnedPartition): void {
-    const watcher = (): void => {
-      if (owned.messagesOpen > 0 && !owned.gone) return
-      this.#idleWatchers.delete(watcher)
-      if (!owned.gone) this.#consumer?.resume([owned])
-      this.#pump.wake()
-    }
-    this.#idleWatchers.add(watcher)
   }
 
   #emit(owned: OwnedPartition, records: number, bytesEach: number): void {
