@@ -197,6 +197,59 @@ Of a busy flow it shows a few hundred messages a second, and says how many went 
     (await import('./commands/tap.ts')).tap(workflow, port, options),
   )
 
+const deadLetter = program
+  .command('dead-letter')
+  .description('look at messages that failed for good, and send them again')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  $ millrace dead-letter list orders.yaml\n  $ millrace dead-letter replay orders.yaml --limit 100',
+  )
+
+const letterOptions = (command: Command): Command =>
+  worldOptions(command)
+    .option('--node <id>', 'the trigger whose dead letters are meant; all of them when left out')
+    .option('--file <file>', 'a file that was written by --dead-letter, in place of where the triggers keep theirs')
+    .option('--limit <count>', 'at most so many')
+    .option('--json', 'one JSON object a letter')
+
+letterOptions(deadLetter.command('list').description('show those that wait to be sent again, with their cause'))
+  .argument('[file]', 'the workflow document')
+  .option('--all', 'those too that have been sent again')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ millrace dead-letter list orders.yaml
+  $ millrace dead-letter list orders.yaml --all --json | jq .code
+  $ millrace dead-letter list --file failed.ndjson
+
+A trigger keeps its dead letters where its config says, such as deadLetterTopic of kafka.consume.`,
+  )
+  .action(async (file: string | undefined, options) =>
+    (await import('./commands/dead-letter.ts')).listLetters(file, options),
+  )
+
+letterOptions(
+  deadLetter
+    .command('replay')
+    .description('send those that wait back to where they came from, and note how far it came'),
+)
+  .argument('<file>', 'the workflow document')
+  .option('--dry-run', 'only show what would be sent')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ millrace dead-letter replay orders.yaml --dry-run
+  $ millrace dead-letter replay orders.yaml --limit 100
+  $ millrace dead-letter replay hello.yaml --file failed.ndjson --dead-letter again.ndjson
+
+A record goes back to its topic and partition with its key, value and own headers, and with millrace-replayed: how often that was done.
+A replay that is cut goes on where it was when it is run again; a few letters may be sent twice, none is lost.
+Letters of a file run through the document again from its manual trigger, where their values are still what it gave.`,
+  )
+  .action(async (file: string, options) => (await import('./commands/dead-letter.ts')).replayLetters(file, options))
+
 program
   .command('demo')
   .description('thumbnails: drop a video onto a page and watch them arrive; market: 50,000 trades a second on a screen')

@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { openLetterShelves } from '../core/compile/letter-shelves.ts'
 import type { Plan } from '../core/document/plan.ts'
 import type { DeadLetter, Host, Log, Pools } from '../core/host.ts'
 import type { Pipeline } from '../core/pipeline.ts'
@@ -16,6 +17,8 @@ export interface World {
   readonly deadLetters: number
   /** Makes a plan run that was read from `file`, in the place of `before` if that runs. */
   launch(plan: Plan, file: string, before?: Pipeline): Promise<Pipeline>
+  /** Where the triggers of a plan keep their dead letters; `node` asks for one of them. */
+  shelves(plan: Plan, file: string, node: string | null): ReturnType<typeof openLetterShelves>
   close(): Promise<void>
 }
 
@@ -32,27 +35,30 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
   const extra = (options.allowFolder ?? []).map((each) => folderOf(each))
   const pools = await poolsFor(plans, tasks, parts.log)
   let deadLetters = 0
+  const foldersOf = (file: string): readonly string[] => [...new Set([dirname(resolve(file)), process.cwd(), ...extra])]
+  const hostIn = (folders: readonly string[]): Host =>
+    createHost({
+      ...parts,
+      allowEnv: options.allowEnv ?? [],
+      environment: process.env,
+      vars,
+      folders,
+      pools: pools ?? undefined,
+      span: appendTo(options.trace),
+      deadLetter: async (letters) => {
+        deadLetters += letters.length
+        keep(letters, options.deadLetter, parts.log)
+      },
+    })
   return {
     get deadLetters() {
       return deadLetters
     },
     async launch(plan, file, before) {
-      const folders = [...new Set([dirname(resolve(file)), process.cwd(), ...extra])]
-      const host = createHost({
-        ...parts,
-        allowEnv: options.allowEnv ?? [],
-        environment: process.env,
-        vars,
-        folders,
-        pools: pools ?? undefined,
-        span: appendTo(options.trace),
-        deadLetter: async (letters) => {
-          deadLetters += letters.length
-          keep(letters, options.deadLetter, parts.log)
-        },
-      })
-      return launch(plan, catalogue, host, { folders }, before)
+      const folders = foldersOf(file)
+      return launch(plan, catalogue, hostIn(folders), { folders }, before)
     },
+    shelves: (plan, file, node) => openLetterShelves(plan, catalogue, hostIn(foldersOf(file)), node),
     close: async () => pools?.close(),
   }
 }

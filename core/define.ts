@@ -40,6 +40,8 @@ export interface Definition<C> {
    * Null where this config cannot.
    */
   readonly transactions?: (config: C) => string | null
+  /** Opens the place where a trigger keeps its dead letters, so that they can be listed and sent again; null where this config names none. */
+  readonly deadLetters?: (config: C, context: NodeContext) => Promise<LetterShelf | null>
   /** Keeps something between messages; two triggers of different lifetimes must not both reach it. */
   readonly stateful?: boolean
   /** The input port by which a cycle may come back; only a node that counts rounds has one. */
@@ -211,6 +213,34 @@ export interface TriggerContext extends NodeContext {
 export interface SourceLetter {
   readonly message: Message
   readonly failure: Failure
+}
+
+/** The place outside where a trigger keeps what failed for good. Its users close it. */
+export interface LetterShelf {
+  /** For people: `topic orders.dead`. */
+  readonly place: string
+  /** The letters up to the end as of now, oldest first in each partition: those that wait, or all that are still there. */
+  read(which: 'waiting' | 'all', signal: AbortSignal): AsyncIterable<KeptLetter>
+  /**
+   * Sends those that wait back to where they came from, at most `limit`, and notes how far it came: a run that is cut repeats some and loses
+   * none. `onLetter` hears of each when it is safe; `sent` is false for one that has no place to go back to, which then waits no more.
+   */
+  replay(limit: number, onLetter: (letter: KeptLetter, sent: boolean) => void, signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+/** A message that failed for good, as it is kept. */
+export interface KeptLetter {
+  /** When it failed, in milliseconds since the epoch. */
+  readonly time: number
+  /** The node in which it failed. */
+  readonly node: string | null
+  readonly code: string
+  readonly message: string
+  /** Where it came from, such as `orders/0@17`; null where it was made of several. */
+  readonly origin: string | null
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
 }
 
 /** Where `seek` goes. `offset` is the number of the next record to be read. */

@@ -4,6 +4,7 @@ import { define, startExpression } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import { clusterOf, connectionFields, connectionOf } from './connection.ts'
 import { createTopics } from './create-topics.ts'
+import { DeadLetterShelf } from './dead-letter-shelf.ts'
 import { DeadLetterTopic } from './dead-letter-topic.ts'
 import type { Decoder } from './decode.ts'
 import { plainDecoder, plainForms } from './decode.ts'
@@ -141,6 +142,17 @@ export const kafkaConsumeV1 = define({
   partitioned: true,
   transactions: (config) => (config.group === undefined ? null : clusterOf(config)),
   config: schema,
+  deadLetters: async (config, context) => {
+    if (config.deadLetterTopic === undefined) return null
+    const connection = connectionOf(config, context)
+    return new DeadLetterShelf({
+      driver: await openDriver(config.driver),
+      connection,
+      topic: context.value(config.deadLetterTopic),
+      group: `millrace-dead-letter.${context.workflow.id}.${context.node}`.slice(0, 249),
+      producer: plainProducer(connection),
+    })
+  },
   check: (config) => [
     ...((config.group === undefined) === (config.partitions === undefined)
       ? [

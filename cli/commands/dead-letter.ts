@@ -1,0 +1,181 @@
+import type { KeptLetter } from '../../core/define.ts'
+import type { Plan } from '../../core/document/plan.ts'
+import { message } from '../../core/flow/message.ts'
+import { createLog } from '../../server/log.ts'
+import { entryOf } from '../input.ts'
+import { onInterrupt } from '../interrupt.ts'
+import type { FileLetter } from '../letter-file.ts'
+import { keptLetter, lettersIn } from '../letter-file.ts'
+import { letterJson, letterTable } from '../letter-table.ts'
+import type { Loaded } from '../load.ts'
+import { loadOrSay } from '../load.ts'
+import type { WorldOptions } from '../options.ts'
+import { count } from '../progress.ts'
+import { UsageError } from '../usage-error.ts'
+import type { World } from '../world.ts'
+import { createWorld } from '../world.ts'
+
+export interface LetterOptions extends WorldOptions {
+  readonly node?: string
+  readonly file?: string
+  readonly limit?: string
+  readonly json?: boolean
+  readonly all?: boolean
+  readonly dryRun?: boolean
+}
+
+const listedMax = 100_000
+const chunkMax = 500
+
+/** `millrace dead-letter list`: the letters that wait where a document's triggers keep them, or those of a file. */
+export async function listLetters(path: string | undefined, options: LetterOptions): Promise<void> {
+  const limit = limitOf(options.limit, listedMax)
+  if (options.file !== undefined) {
+    const letters: KeptLetter[] = []
+    for await (const each of lettersIn(options.file)) {
+      if (letters.length >= limit) break
+      letters.push(keptLetter(each))
+    }
+    return show(letters, options)
+  }
+  if (path === undefined) throw new UsageError('name the document whose dead letters are meant, or a file by --file')
+  await withShelves(path, options, async (shelves, signal) => {
+    const letters: KeptLetter[] = []
+    for (const { shelf } of shelves)
+      for await (const each of shelf.read(options.all === true ? 'all' : 'waiting', signal)) {
+        if (letters.length >= limit) break
+        letters.push(each)
+      }
+    show(letters, options)
+  })
+}
+
+/** `millrace dead-letter replay`: sends letters back to where they came from, or runs those of a file through the document again. */
+export async function replayLetters(path: string, options: LetterOptions): Promise<void> {
+  if (options.file !== undefined) return replayFile(path, options.file, options)
+  if (options.dryRun === true) return listLetters(path, options)
+  const limit = limitOf(options.limit, Number.MAX_SAFE_INTEGER)
+  await withShelves(path, options, async (shelves, signal) => {
+    let sent = 0
+    let kept = 0
+    for (const { shelf } of shelves) {
+      const left = limit - sent - kept
+      if (left <= 0) break
+      const onLetter = (letter: KeptLetter, again: boolean): void => {
+        if (again) sent += 1
+        else kept += 1
+        if (options.json === true) console.log(letterJson(letter))
+      }
+      await shelf.replay(left, onLetter, signal)
+    }
+    console.error(`${count(sent)} sent again`)
+    if (kept > 0)
+      console.error(
+        `${count(kept)} were made of several records and have no place to go back to; they stay where they are: \`millrace dead-letter list --all\``,
+      )
+    if (signal.aborted) process.exitCode = 130
+  })
+}
+
+type Shelves = Awaited<ReturnType<World['shelves']>>
+
+async function withShelves(
+  path: string,
+  options: LetterOptions,
+  work: (shelves: Shelves, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const loaded = loadOrSay(path)
+  if (loaded === null) return
+  const world = await createWorld(options, [], { log: createLog('warn') })
+  const signal = onInterrupt()
+  try {
+    const shelves = await world.shelves(loaded.plan, path, options.node ?? null)
+    if (shelves.length === 0) throw new UsageError(noShelf(loaded.plan, path, options.node))
+    try {
+      await work(shelves, signal)
+    } finally {
+      await Promise.all(shelves.map(({ shelf }) => shelf.close()))
+    }
+  } finally {
+    await world.close()
+  }
+}
+
+function noShelf(plan: Plan, path: string, node: string | undefined): string {
+  const found = plan.nodes.find((each) => each.id === node)
+  if (node !== undefined && found === undefined)
+    return `--node names ${JSON.stringify(node)}, which ${path} does not have; it has ${plan.nodes.map((each) => each.id).join(', ')}`
+  const who = found === undefined ? `no trigger of ${path}` : `${found.id} (${found.type})`
+  return `${who} keeps its dead letters itself: give kafka.consume a deadLetterTopic; for a file that --dead-letter wrote, name it by --file`
+}
+
+/** Runs the values of a file's letters from the trigger again, if each is still what the trigger gave. */
+async function replayFile(path: string, file: string, options: LetterOptions): Promise<void> {
+  const loaded = loadOrSay(path)
+  if (loaded === null) return
+  const limit = limitOf(options.limit, Number.MAX_SAFE_INTEGER)
+  const letters: FileLetter[] = []
+  for await (const each of lettersIn(file)) {
+    if (letters.length >= limit) break
+    letters.push(each)
+  }
+  const entry = entryFor(loaded, letters, file)
+  if (options.dryRun === true) return show(letters.map(keptLetter), options)
+  const world = await createWorld(options, [loaded.plan], { log: createLog('warn') })
+  const signal = onInterrupt()
+  let done = 0
+  try {
+    const pipeline = await world.launch(loaded.plan, path)
+    try {
+      for (let at = 0; at < letters.length && !signal.aborted; at += chunkMax) {
+        const chunk = letters.slice(at, at + chunkMax)
+        const messages = chunk.map(({ value, key, time }) => message(value, typeof key === 'string' ? key : null, time))
+        const outcome = await pipeline.start(entry, messages).done
+        if (outcome.state !== 'done')
+          throw new Error(`${count(done)} ran again, then it ${outcome.state}: ${outcome.failure?.message ?? ''}`)
+        done += chunk.length
+      }
+    } finally {
+      await pipeline.release()
+    }
+  } finally {
+    await world.close()
+  }
+  const again = world.deadLetters > 0 ? `, ${count(world.deadLetters)} failed again` : ''
+  console.error(`${count(done)} ran again${again}; ${file} is as it was: remove it when you are done with it`)
+  if (world.deadLetters > 0) process.exitCode = 1
+}
+
+/** The trigger that the values came from. Throws a UsageError where they cannot be run from there. */
+function entryFor({ plan, path }: Loaded, letters: readonly FileLetter[], file: string): string {
+  const entry = entryOf(plan, undefined, true)
+  if (entry === null)
+    throw new UsageError(`the triggers of ${path} take no values from here: send them to where it reads`)
+  const trigger = plan.nodes.find((each) => each.id === entry)?.index ?? -1
+  for (const { workflow, failure } of letters) {
+    if (workflow !== plan.workflow.id)
+      throw new UsageError(
+        `${file} holds letters of ${JSON.stringify(workflow)}, and ${path} is ${JSON.stringify(plan.workflow.id)}`,
+      )
+    const node = plan.nodes.find((each) => each.id === failure.node)
+    const before = plan.edges.filter((edge) => edge.to === node?.index)
+    if (node === undefined || before.length === 0 || before.some((edge) => edge.from !== trigger))
+      throw new UsageError(
+        `letters of ${file} failed in ${failure.node ?? 'no known node'}, after other nodes had worked on them: what is kept is not what ${entry} gave, so they cannot be run from there. Take their values from the file: jq -c .value ${file}`,
+      )
+  }
+  return entry
+}
+
+function show(letters: readonly KeptLetter[], options: LetterOptions): void {
+  if (options.json === true) for (const each of letters) console.log(letterJson(each))
+  else if (letters.length === 0) console.log('no dead letter waits')
+  else console.log(letterTable(letters, process.stdout.columns ?? 200))
+}
+
+function limitOf(text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  const limit = Number(text)
+  if (Number.isInteger(limit) && limit >= 1 && limit <= listedMax) return limit
+  throw new UsageError(`--limit is ${JSON.stringify(text)}, not a number from 1 to ${listedMax}`)
+}
