@@ -44,9 +44,6 @@ const documentShape = z.looseObject({
   edges: z.array(z.string()),
 })
 
-/** Trades of so many seconds may be open at Kafka: those of a candle are, until it is given and published. */
-const openSeconds = 10
-
 /** The workflow of `workflow.yaml`, with Kafka in place of its own trades and with ClickHouse beside its candles where asked for. */
 export function marketPlan(
   trades: TradeOptions,
@@ -69,12 +66,10 @@ export function marketPlan(
     // A record that is no JSON has a port of its own.
     ...(kafka === null ? [] : ['trades.error -> failed']),
   ]
-  const bound =
-    kafka === null ? {} : { inFlightMax: Math.min(1_000_000, Math.max(20_000, trades.perSecond * openSeconds)) }
   return planOf(
     {
       ...rest,
-      settings: { ...settings, ...bound },
+      settings,
       nodes: { ...nodes, trades: source, ...table },
       edges: [...edges, ...added],
     },

@@ -32,8 +32,8 @@ export const summarizeV1 = define({
     'Periods begin at whole multiples of `everyMs` since 1970. It keeps running values and no messages, so its memory follows the number of keys. ' +
     'With `time: arrival` a period is over by this machine’s clock; with `time: message` it is over when a message has come whose time is `latenessMs` past its end. ' +
     'A message that comes later than that leaves by the `error` port, and so does one whose time is more than a minute ahead of the clock. ' +
-    'What is summed up does not hold back the source, but is not committed before its result has arrived: a source that bounds how far it goes ' +
-    'past its last commit, as Kafka does by `inFlightMax`, must have room for the messages of `everyMs` and `latenessMs`.',
+    'What is summed up does not hold back the source, but is not committed before its result has arrived; until then the source keeps what ' +
+    'it would send again, so long periods at high rates cost memory.',
   inputs: ['in'],
   outputs: ['out'],
   stateful: true,
