@@ -1,0 +1,30 @@
+# Millrace as a small image: docker build -t millrace . (docker buildx build --platform linux/amd64,linux/arm64 for both)
+FROM node:24-bookworm-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# Not npm ci: it wants the optional libraries of all platforms in the lock file.
+RUN npm install --ignore-scripts --no-audit --no-fund
+COPY . .
+RUN node scripts/build.ts
+
+# What the program needs at run time, without packages for development. Binaries that are Node itself, or ffmpeg, are left out.
+FROM node:24-bookworm-slim AS modules
+WORKDIR /modules
+COPY package.json package-lock.json .npmrc ./
+RUN npm install --omit=dev --ignore-scripts --no-audit --no-fund \
+  && rm -rf node_modules/node-linux-* node_modules/node-darwin-* node_modules/node-bin-* node_modules/node-win-* node_modules/ffmpeg-static
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=modules /modules/node_modules ./node_modules
+COPY --from=build /build/dist/millrace ./
+USER node
+# Workflows are mounted here; what they write goes here too.
+WORKDIR /workflows
+EXPOSE 4600
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:4600/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+ENTRYPOINT ["node", "/app/bin/millrace.js"]
+# Inside of a container every address is foreign, so MILLRACE_TOKEN must be set.
+CMD ["serve", "--host", "0.0.0.0"]
