@@ -13,6 +13,7 @@ const benches: Readonly<Record<string, () => Promise<readonly BenchRow[]>>> = {
   thumbnails: async () => (await import('./thumbnails.ts')).benchThumbnails(),
   kafka: async () => (await import('./kafka.ts')).benchKafka(),
   clickhouse: async () => (await import('./clickhouse.ts')).benchClickHouse(),
+  websocket: async () => (await import('./websocket.ts')).benchWebSocket(),
   limits: async () => (await import('./limits.ts')).benchLimits(),
 }
 

@@ -192,8 +192,8 @@ export interface TriggerContext extends NodeContext {
    * `ticket` comes back through `Source.closed`.
    */
   emit(port: number, messages: readonly Message[], scope: Scope, ticket: number, size: Size): void
-  /** Opens an execution (event lifetime, or a connection's). `ended` is called once, when its end mark has closed. */
-  openScope(ended?: (failure: Failure | null) => void): Scope
+  /** Opens an execution (event lifetime, or a connection's). The opener is told once, when its end mark has closed or it was cut. */
+  openScope(opener?: ScopeOpener): Scope
   /** Sends the scope's end mark after what was emitted. */
   endScope(scope: Scope): void
   /** The scope of the one long-lived execution. Stream triggers only. */
@@ -207,6 +207,11 @@ export interface TriggerContext extends NodeContext {
   complete(): void
   /** The source broke: the execution fails. */
   fail(failure: Failure): void
+}
+
+/** Whoever opens an execution and wants to hear of its end. */
+export interface ScopeOpener {
+  scopeEnded(failure: Failure | null): void
 }
 
 /** A message that failed for good, as its source knows it. */

@@ -1,9 +1,10 @@
+import type { ScopeOpener } from '../../core/define.ts'
 import type { Failure } from '../../core/flow/failure.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { HubReply, HubRequest } from '../../core/host.ts'
 
 /** The answer that a request still waits for. It travels in the message's meta; a `respond` node finds it there. */
-export class Answer {
+export class Answer implements ScopeOpener {
   /** The caller asked not to wait, and has its 202: nothing more can be said to it. */
   readonly later: boolean
   readonly #request: HubRequest
@@ -50,7 +51,7 @@ export class Answer {
   }
 
   /** The execution is over: ends a stream, or says what became of a request that nobody answered. */
-  finish(failure: Failure | null): void {
+  scopeEnded(failure: Failure | null): void {
     if (this.#streaming !== null) {
       if (failure === null) return this.#reply.end()
       // A stream that breaks off must not look like one that ended.

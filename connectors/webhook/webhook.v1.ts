@@ -82,7 +82,7 @@ export const webhookV1 = define({
         const removeFile = config.body === 'file' ? request.keepFile() : null
         const later = config.respond === 'accepted' || /\brespond-async\b/i.test(request.headers.prefer ?? '')
         const answer = new Answer(request, reply, later)
-        const scope = context.openScope((failure) => answer.finish(failure))
+        const scope = context.openScope(answer)
         if (removeFile !== null) scope.onEnd(removeFile)
         if (later) answer.accept(scope.owner?.executionId(scope) ?? '')
         else if (config.onDisconnect === 'stop')

@@ -51,7 +51,7 @@ export class Connection implements Receiver, ScopeHolder {
   /** Shared by all of its messages. */
   meta: Meta
   scope: Scope | null = null
-  scopeEnded = false
+  executionOver = false
   /** Made when it joins one. */
   rooms: Set<string> | null = null
   /** The last write that had something for it; see `websocket.send`. */
@@ -116,7 +116,8 @@ export class Connection implements Receiver, ScopeHolder {
     this.#owner.disconnected(this, code, reason)
   }
 
-  endedScope(failure: Failure | null): void {
+  scopeEnded(failure: Failure | null): void {
+    this.executionOver = true
     if (failure === null || failure.code === 'execution.stopped' || failure.code === 'execution.killed')
       this.close(closeCodes.goingAway, 'the execution has ended')
     else this.close(closeCodes.failed, 'the execution has failed')

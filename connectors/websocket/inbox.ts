@@ -1,5 +1,4 @@
-import type { TriggerContext } from '../../core/define.ts'
-import type { Failure } from '../../core/flow/failure.ts'
+import type { ScopeOpener, TriggerContext } from '../../core/define.ts'
 import { failureOf } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { Pump, Step } from '../../core/flow/pump.ts'
@@ -7,12 +6,11 @@ import { createPump } from '../../core/flow/pump.ts'
 import type { Scope } from '../../core/flow/scope.ts'
 
 /** Whoever has an execution of its own: a connection. */
-export interface ScopeHolder {
+export interface ScopeHolder extends ScopeOpener {
   /** Opened with its first message. */
   scope: Scope | null
   /** The execution is over, by itself or by somebody's hand: nothing more is emitted for it. */
-  scopeEnded: boolean
-  endedScope(failure: Failure | null): void
+  readonly executionOver: boolean
 }
 
 export interface InboxOwner {
@@ -150,7 +148,7 @@ export class Inbox {
     const { gate } = this.#context
     const { holder, messages, bytes } = run
     const size = { messages: messages.length, bytes }
-    if (holder?.scopeEnded === true) {
+    if (holder?.executionOver === true) {
       this.#drop(run)
       return 'emitted'
     }
@@ -168,10 +166,7 @@ export class Inbox {
   }
 
   #scopeOf(holder: ScopeHolder): Scope {
-    holder.scope ??= this.#context.openScope((failure) => {
-      holder.scopeEnded = true
-      holder.endedScope(failure)
-    })
+    holder.scope ??= this.#context.openScope(holder)
     return holder.scope
   }
 

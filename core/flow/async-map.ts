@@ -170,9 +170,9 @@ class AsyncMapper {
         return
       } catch (thrown) {
         const failure = failureOf(thrown, node)
-        if (job.scope.signal.aborted || this.#context.signal.aborted) return this.#cut(job, failure)
+        if (job.scope.aborted || this.#context.signal.aborted) return this.#cut(job, failure)
         if (onError.kind === 'retry' && failure.retriable && attempt < onError.attemptsMax) {
-          await wait(clock, backoff(onError, attempt), [job.scope.signal, this.#context.signal])
+          await wait(clock, backoff(onError, attempt), [job.scope, this.#context.signal])
           continue
         }
         if (onError.kind === 'stop') {
@@ -188,7 +188,7 @@ class AsyncMapper {
 
   async #workWithin(job: Job): Promise<Message | readonly Message[] | null> {
     const deadline = new Deadline(this.#context.clock, this.#limits.timeoutMs, this.#context.node, [
-      job.scope.signal,
+      job.scope,
       this.#context.signal,
     ])
     try {

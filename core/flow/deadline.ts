@@ -1,6 +1,13 @@
 import type { Clock } from '../host.ts'
 import { NodeError } from './failure.ts'
 
+/** What cuts work: an `AbortSignal`, or a scope, which has no need to make one. */
+export interface Cutter {
+  readonly aborted: boolean
+  addEventListener(event: 'abort', listener: () => void, options?: { readonly once: boolean }): void
+  removeEventListener(event: 'abort', listener: () => void): void
+}
+
 /**
  * The limits of a piece of outside work: a time limit on the host's clock, and the signals that cut it.
  * It owns its timer and its listeners until `clear`. One that was not cut can serve again for the next piece of work:
@@ -8,7 +15,7 @@ import { NodeError } from './failure.ts'
  */
 export class Deadline {
   readonly #controller = new AbortController()
-  readonly #outer: readonly AbortSignal[]
+  readonly #outer: readonly Cutter[]
   readonly #clock: Clock
   readonly #timeoutMs: number
   readonly #what: string
@@ -17,7 +24,7 @@ export class Deadline {
   #cancel: (() => void) | null = null
   #reject: ((reason: unknown) => void) | null = null
 
-  constructor(clock: Clock, timeoutMs: number, what: string, outer: readonly AbortSignal[]) {
+  constructor(clock: Clock, timeoutMs: number, what: string, outer: readonly Cutter[]) {
     this.#clock = clock
     this.#timeoutMs = timeoutMs
     this.#what = what
@@ -112,7 +119,7 @@ export class Deadline {
 }
 
 /** Waits on the host's clock; ends early when a signal aborts. */
-export function wait(clock: Clock, delayMs: number, signals: readonly AbortSignal[]): Promise<void> {
+export function wait(clock: Clock, delayMs: number, signals: readonly Cutter[]): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       cancel()

@@ -137,7 +137,7 @@ class Expander implements ReceiptOwner {
   async #drive(message: Message, scope: Scope, parent: Parent): Promise<Failure | null> {
     const { onError, node, clock, signal } = this.#context
     for (let attempt = 0; ; attempt++) {
-      const deadline = new Deadline(clock, this.#limits.timeoutMs, node, [scope.signal, signal])
+      const deadline = new Deadline(clock, this.#limits.timeoutMs, node, [scope, signal])
       let given = 0
       try {
         await this.#iterate(message, scope, parent, deadline, () => {
@@ -146,10 +146,10 @@ class Expander implements ReceiptOwner {
         return null
       } catch (thrown) {
         const failure = failureOf(thrown, node)
-        if (scope.signal.aborted || signal.aborted) return failure
+        if (scope.aborted || signal.aborted) return failure
         // What has been given is on its way: a second run would give it twice.
         if (onError.kind === 'retry' && failure.retriable && given === 0 && attempt < onError.attemptsMax) {
-          await wait(clock, backoff(onError, attempt), [scope.signal, signal])
+          await wait(clock, backoff(onError, attempt), [scope, signal])
           continue
         }
         if (onError.kind === 'stop') {

@@ -16,12 +16,32 @@ export class Scope {
   readonly owner: ScopeOwner | null
   #controller: AbortController | null = null
   #cleanups: (() => void)[] | null = null
+  #listeners: (() => void)[] | null = null
   #released = false
 
   constructor(id: number, group: number, owner: ScopeOwner | null) {
     this.id = id
     this.group = group
     this.owner = owner
+  }
+
+  /** It was cut. */
+  get aborted(): boolean {
+    return this.#controller?.signal.aborted === true
+  }
+
+  /** Hears once that the scope is cut: what `signal` would tell, without one being made. */
+  addEventListener(_event: 'abort', listener: () => void): void {
+    if (this.aborted) return
+    if (this.#listeners === null) this.#listeners = []
+    this.#listeners.push(listener)
+  }
+
+  removeEventListener(_event: 'abort', listener: () => void): void {
+    const at = this.#listeners?.indexOf(listener) ?? -1
+    if (this.#listeners === null || at < 0) return
+    if (this.#listeners.length === 1) this.#listeners = null
+    else this.#listeners.splice(at, 1)
   }
 
   /** Aborted when the execution is killed or has ended. Made on first read. */
@@ -47,8 +67,12 @@ export class Scope {
 
   /** Cuts all work of the scope. Idempotent. */
   abort(reason: unknown): void {
+    if (this.aborted) return
     if (this.#controller === null) this.#controller = new AbortController()
     this.#controller.abort(reason)
+    const listeners = this.#listeners
+    this.#listeners = null
+    if (listeners !== null) for (const listener of listeners) listener()
   }
 
   /** Releases what the scope owns. Called once by its owner after the end mark closed or the scope was cut. */

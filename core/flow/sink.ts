@@ -207,7 +207,7 @@ class Collector {
       spare.restart()
       return spare
     }
-    const outer = scope === null ? [signal] : [signal, scope.signal]
+    const outer = scope === null ? [signal] : [signal, scope]
     return new Deadline(clock, this.#limits.timeoutMs, `writing to ${node}`, outer)
   }
 
@@ -239,7 +239,7 @@ class Collector {
         for (const message of messages) {
           const failure = failures.get(index++)
           if (failure === undefined) this.#end(parent, 1, null)
-          else if (signal.aborted || parent.scope.signal.aborted) this.#end(parent, 1, failure)
+          else if (signal.aborted || parent.scope.aborted) this.#end(parent, 1, failure)
           else if (onError.kind === 'retry' && failure.retriable && attempt < onError.attemptsMax)
             again.push({ messages: [message], parent })
           else this.#giveUp(message, parent, failure)
@@ -247,7 +247,7 @@ class Collector {
     }
     if (again.length > 0 && onError.kind === 'retry') {
       const scopes = [...new Set(again.map((part) => part.parent.scope))]
-      const cuts = scopes.length === 1 ? [signal, ...scopes.map((scope) => scope.signal)] : [signal]
+      const cuts = scopes.length === 1 ? [signal, ...scopes] : [signal]
       void wait(clock, backoff(onError, attempt), cuts).then(() => this.#write(again, position, attempt + 1))
       return
     }

@@ -1,12 +1,11 @@
 import { Subject } from 'rxjs'
 import type { StageCounts } from '../compile/stage.ts'
-import type { Face, NodeContext, Source } from '../define.ts'
+import type { Face, NodeContext, ScopeOpener, Source } from '../define.ts'
 import type { Plan, PlannedNode, PlannedStage } from '../document/plan.ts'
 import type { BatchInput } from '../expressions/ir.ts'
 import type { Batch } from '../flow/batch.ts'
 import type { CreditGate } from '../flow/credits.ts'
 import { createGate } from '../flow/credits.ts'
-import type { Failure } from '../flow/failure.ts'
 import { NodeError } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
 import { message } from '../flow/message.ts'
@@ -147,14 +146,9 @@ export class Engine {
   }
 
   /** Opens an execution; `owner` hears of its end in place of the engine. */
-  openRun(
-    trigger: Trigger,
-    ended: ((failure: Failure | null) => void) | null = null,
-    id: string | null = null,
-    owner: RunOwner = this,
-  ): Run {
+  openRun(trigger: Trigger, opener: ScopeOpener | null = null, id: string | null = null, owner: RunOwner = this): Run {
     if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
-    const run = new Run(owner, trigger, ++this.#scopes, ended, id)
+    const run = new Run(owner, trigger, ++this.#scopes, opener, id)
     this.#add(run)
     return run
   }
@@ -250,7 +244,7 @@ export class Engine {
           throw new Error('an event trigger has no stream execution')
         },
         emit: (port, messages, scope, ticket, size) => this.runOf(scope)?.emit(port, messages, ticket, size, null),
-        openScope: (ended) => this.openRun(trigger, ended ?? null).scope,
+        openScope: (opener) => this.openRun(trigger, opener ?? null).scope,
         endScope: (scope) => this.runOf(scope)?.end(),
         mark: () => {
           throw new Error('an event trigger has no stream execution')

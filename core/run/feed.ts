@@ -1,4 +1,4 @@
-import type { NodeContext, Source, TriggerContext } from '../define.ts'
+import type { NodeContext, ScopeOpener, Source, TriggerContext } from '../define.ts'
 import type { PassingMark } from '../flow/batch.ts'
 import type { CreditGate, Size } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
@@ -16,7 +16,7 @@ export interface FeedReader {
   mark(mark: PassingMark): void
   complete(): void
   fail(failure: Failure): void
-  openScope(ended?: (failure: Failure | null) => void): Scope
+  openScope(opener?: ScopeOpener): Scope
   endScope(scope: Scope): void
 }
 
@@ -29,8 +29,6 @@ export interface Emission {
   /** Null for the long-lived execution's own. */
   readonly scope: Scope | null
 }
-
-type Opener = ((failure: Failure | null) => void) | null
 
 /**
  * An open source of a long-lived execution. It outlives the pipeline that opened it: a new version that has the same trigger
@@ -45,7 +43,7 @@ export class Feed {
   /** What a source that cannot wait emits while one reader has gone and the next has not come; the gate bounds it. */
   #between: Emission[] | null = null
   /** Scopes that a reader has left, by which the source still knows them; what they have become for the next reader, once they are needed. */
-  readonly #left = new Map<Scope, { readonly opener: Opener; scope: Scope | null }>()
+  readonly #left = new Map<Scope, { readonly opener: ScopeOpener | null; scope: Scope | null }>()
   readonly #shared: SharedThings
   readonly #controller = new AbortController()
   readonly #cleanups: (() => void | Promise<void>)[] = []
@@ -66,7 +64,7 @@ export class Feed {
   }
 
   /** The reader ends this scope, but the source is to go on with it: the next reader opens another in its place, with the next message. */
-  leave(scope: Scope, opener: Opener): void {
+  leave(scope: Scope, opener: ScopeOpener | null): void {
     this.#left.set(scope, { opener, scope: null })
   }
 
@@ -110,7 +108,7 @@ export class Feed {
     if (left === undefined) this.#reader.endScope(scope)
     else if (left.scope !== null) this.#end(left.scope)
     // Nothing has come for it since it was left, so it ended then.
-    else left.opener?.(null)
+    else left.opener?.scopeEnded(null)
   }
 
   #context(context: NodeContext): TriggerContext {
@@ -133,7 +131,7 @@ export class Feed {
         if (this.#between !== null) this.#between.push({ ticket, port, messages, size, scope })
         else this.#reader.emit(port, messages, ticket, size, scope === null ? null : this.#present(scope))
       },
-      openScope: (ended) => this.#reader.openScope(ended),
+      openScope: (opener) => this.#reader.openScope(opener),
       endScope: (scope) => this.#end(scope),
       mark: (mark) => this.#reader.mark(mark),
       complete: () => this.#reader.complete(),

@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs'
 import { BehaviorSubject } from 'rxjs'
+import type { ScopeOpener } from '../define.ts'
 import type { Plan } from '../document/plan.ts'
 import type { Mark } from '../flow/batch.ts'
 import { batch, endMark, noMessages } from '../flow/batch.ts'
@@ -39,7 +40,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   readonly #id: string | null
   #outcome: Outcome | null = null
   #failure: Failure | null = null
-  #ended: ((failure: Failure | null) => void) | null
+  #opener: ScopeOpener | null
   #waiting: ((outcome: Outcome) => void)[] | null = null
   #states: BehaviorSubject<ExecutionState> | null = null
   #cancelLimit: (() => void) | null = null
@@ -48,7 +49,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     engine: RunOwner,
     trigger: Trigger,
     scopeId: number,
-    ended: ((failure: Failure | null) => void) | null,
+    opener: ScopeOpener | null,
     id: string | null = null,
   ) {
     this.engine = engine
@@ -56,7 +57,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     this.trigger = trigger
     this.scope = new Scope(scopeId, trigger.group, this)
     this.startedAt = engine.host.clock.now()
-    this.#ended = ended
+    this.#opener = opener
     const limit = engine.plan.settings.executionMsMax
     if (limit > 0 && trigger.lifetime === 'event')
       this.#cancelLimit = engine.host.clock.after(limit, () =>
@@ -109,10 +110,10 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   }
 
   /** Whoever opened it is not to hear of its end; answers who would have. */
-  forgetOpener(): ((failure: Failure | null) => void) | null {
-    const ended = this.#ended
-    this.#ended = null
-    return ended
+  forgetOpener(): ScopeOpener | null {
+    const opener = this.#opener
+    this.#opener = null
+    return opener
   }
 
   executionId(): string {
@@ -230,9 +231,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     this.engine.finished(this)
     this.onFinish()
     this.scope.release()
-    const ended = this.#ended
-    this.#ended = null
-    ended?.(this.#failure)
+    this.forgetOpener()?.scopeEnded(this.#failure)
     const waiting = this.#waiting
     this.#waiting = null
     if (waiting !== null) for (const resolve of waiting) resolve(this.#outcome)

@@ -104,7 +104,7 @@ class World {
   }
 
   call(): Scope {
-    return this.door.openScope((failure) => this.ends.push(failure))
+    return this.door.openScope({ scopeEnded: (failure) => void this.ends.push(failure) })
   }
 
   give(scope: Scope, ...values: readonly object[]): void {

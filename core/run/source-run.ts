@@ -1,4 +1,4 @@
-import type { SourceLetter } from '../define.ts'
+import type { ScopeOpener, SourceLetter } from '../define.ts'
 import type { Plan } from '../document/plan.ts'
 import type { PassingMark } from '../flow/batch.ts'
 import { batch, endMark, noMessages } from '../flow/batch.ts'
@@ -24,7 +24,7 @@ const redeliveryBackoffMsMax = 10_000
 /** What the long-lived execution needs of its pipeline besides. */
 export interface StreamRunOwner extends RunOwner {
   readonly shared: SharedThings
-  openRun(trigger: Trigger, ended: ((failure: Failure | null) => void) | null, id: string | null, owner: RunOwner): Run
+  openRun(trigger: Trigger, opener: ScopeOpener | null, id: string | null, owner: RunOwner): Run
   runOf(scope: Scope): Run | undefined
   closing(promise: Promise<void>): void
   /** So many messages were taken by a dead-letter. */
@@ -230,8 +230,8 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
     this.#run.broke(this.scope, failure)
   }
 
-  openScope(ended?: (failure: Failure | null) => void): Scope {
-    const run = this.#engine.openRun(this.trigger, ended ?? null, null, this)
+  openScope(opener?: ScopeOpener): Scope {
+    const run = this.#engine.openRun(this.trigger, opener ?? null, null, this)
     this.#scopes.add(run)
     return run.scope
   }

@@ -259,7 +259,7 @@ class Rounds implements ReceiptOwner {
   #goesRound(each: Message, root: Root, rounds: number, inside: Inside): boolean {
     const { scope, receipt } = root.entered
     try {
-      if (scope.signal.aborted) {
+      if (scope.aborted) {
         this.#end(root, stopped(this.#context.node))
         return false
       }

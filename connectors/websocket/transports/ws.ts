@@ -47,7 +47,7 @@ export function createUpgrades(options: SocketOptions, door: Door): Upgrades {
   }
 }
 
-/** A socket that is its own link: one object beside what `ws` makes, and functions that all sockets share. */
+/** A socket that is its own link, so that there is one object for both. */
 class ServedSocket extends WebSocket implements Link {
   #socket: Duplex | null = null
   #receiver: Receiver | null = null
@@ -56,15 +56,17 @@ class ServedSocket extends WebSocket implements Link {
   begin(socket: Duplex, receiver: Receiver): void {
     this.#socket = socket
     this.#receiver = receiver
-    this.on('message', onMessage)
-    this.on('pong', onPong)
-    this.on('error', onError)
-    this.on('close', onClose)
     receiver.opened(this, this.protocol)
   }
 
-  get receiver(): Receiver | null {
-    return this.#receiver
+  /** What happens goes straight to the receiver: a list of listeners per socket costs a quarter of a kilobyte. */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    const [first, second] = args
+    if (event === 'message' && Buffer.isBuffer(first)) this.#receiver?.received(first, second === true)
+    else if (event === 'pong') this.#receiver?.ponged()
+    else if (event === 'close') this.#receiver?.closed(Number(first), String(second))
+    // Also a broken or oversize frame is told here; `ws` closes the socket by itself, with the code that fits.
+    return true
   }
 
   get full(): boolean {
@@ -100,21 +102,6 @@ class ServedSocket extends WebSocket implements Link {
   override ping(): void {
     if (this.readyState === WebSocket.OPEN) super.ping()
   }
-}
-
-function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
-  if (this instanceof ServedSocket && Buffer.isBuffer(data)) this.receiver?.received(data, isBinary)
-}
-
-function onPong(this: WebSocket): void {
-  if (this instanceof ServedSocket) this.receiver?.ponged()
-}
-
-/** A broken or oversize frame is told here; `ws` closes the socket by itself, with the code that fits. */
-function onError(): void {}
-
-function onClose(this: WebSocket, code: number, reason: Buffer): void {
-  if (this instanceof ServedSocket) this.receiver?.closed(code, reason.toString())
 }
 
 function requestOf(
