@@ -14,6 +14,7 @@ export class Outgoing {
   readonly binary: boolean
   readonly frame: Buffer
   readonly #headBytes: number
+  #payload: Uint8Array | null = null
 
   constructor(payload: string | Uint8Array) {
     this.binary = typeof payload !== 'string'
@@ -42,7 +43,8 @@ export class Outgoing {
 
   /** The message without the frame around it. */
   get payload(): Uint8Array {
-    return this.frame.subarray(this.#headBytes)
+    this.#payload ??= this.frame.subarray(this.#headBytes)
+    return this.#payload
   }
 }
 

@@ -76,7 +76,10 @@ async function listen(uws: Uws, options: ListenOptions, door: Door): Promise<Lis
     message: (socket: UwsSocket, data: ArrayBuffer, isBinary: boolean) =>
       socket.getUserData().receiver.received(Buffer.from(data), isBinary),
     pong: (socket: UwsSocket) => socket.getUserData().receiver.ponged(),
-    drain: (socket: UwsSocket) => socket.getUserData().receiver.drained(),
+    drain: (socket: UwsSocket) => {
+      const { link, receiver } = socket.getUserData()
+      if (link?.drained() === true) receiver.drained()
+    },
     close: (socket: UwsSocket, code: number, reason: ArrayBuffer) => {
       const { link, receiver } = socket.getUserData()
       link?.over()
@@ -150,12 +153,16 @@ function requestOf(response: UwsResponse, request: UwsRequest): UpgradeRequest {
   }
 }
 
-/** More than this waits for the peer: it does not read as fast as we write. */
-const fullBytes = 64 * 1024
+/** With less than this waiting for the peer, more may be written. */
+const emptyEnoughBytes = 64 * 1024
+
+/** What `send` answers when all has gone out. */
+const allSent = 1
 
 class UwsLink implements Link {
   /** Null when it is closed: uWebSockets.js throws at whoever touches it then. */
   #socket: UwsSocket | null
+  #full = false
 
   constructor(socket: UwsSocket) {
     this.#socket = socket
@@ -166,7 +173,13 @@ class UwsLink implements Link {
   }
 
   get full(): boolean {
-    return this.bufferedBytes >= fullBytes
+    return this.#full
+  }
+
+  /** Some of what was held has gone out; whether there is room again. */
+  drained(): boolean {
+    this.#full = this.bufferedBytes >= emptyEnoughBytes
+    return !this.#full
   }
 
   get bufferedBytes(): number {
@@ -174,7 +187,7 @@ class UwsLink implements Link {
   }
 
   write(outgoing: Outgoing): void {
-    this.#socket?.send(outgoing.payload, outgoing.binary, false)
+    if (this.#socket?.send(outgoing.payload, outgoing.binary, false) !== allSent) this.#full = true
   }
 
   /** It corks by a callback only; what is sent outside of one leaves at once. */
