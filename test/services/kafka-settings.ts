@@ -7,6 +7,9 @@ export interface KafkaPorts {
   readonly tls: number
   readonly saslTls: number
   readonly mutualTls: number
+  /** Where the broker listens, and where it tells clients of this listener to go: for a proxy in between. */
+  readonly behindProxy: number
+  readonly proxy: number
   readonly controller: number
 }
 
@@ -34,10 +37,19 @@ export function kafkaSettings(
       `TLS://127.0.0.1:${own.tls}`,
       `SASL_TLS://127.0.0.1:${own.saslTls}`,
       `MUTUAL_TLS://127.0.0.1:${own.mutualTls}`,
+      `BEHIND_PROXY://127.0.0.1:${own.behindProxy}`,
       `CONTROLLER://127.0.0.1:${own.controller}`,
     ].join(','),
+    'advertised.listeners': [
+      `PLAIN://127.0.0.1:${own.plain}`,
+      `SASL://127.0.0.1:${own.sasl}`,
+      `TLS://127.0.0.1:${own.tls}`,
+      `SASL_TLS://127.0.0.1:${own.saslTls}`,
+      `MUTUAL_TLS://127.0.0.1:${own.mutualTls}`,
+      `BEHIND_PROXY://127.0.0.1:${own.proxy}`,
+    ].join(','),
     'listener.security.protocol.map':
-      'CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASL_TLS:SASL_SSL,MUTUAL_TLS:SSL',
+      'CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASL_TLS:SASL_SSL,MUTUAL_TLS:SSL,BEHIND_PROXY:PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAIN',
     'log.dirs': join(folder, `data-${id}`),

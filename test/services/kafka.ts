@@ -24,6 +24,8 @@ export interface KafkaAddress {
   readonly saslTls: readonly string[]
   /** Only with the client's certificate. */
   readonly mutualTls: readonly string[]
+  /** For a proxy between a client and each broker: the port to listen on, to which the broker sends clients, and the broker's own. */
+  readonly behindProxy: readonly { readonly port: number; readonly target: number }[]
   readonly user: { readonly username: string; readonly password: string }
   readonly certificates: Certificates
 }
@@ -61,8 +63,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     const certificates = await makeCertificates(folder)
     await writeFile(join(folder, 'server-chain.pem'), certificates.server.key + certificates.server.cert)
     await writeFile(join(folder, 'log4j2.properties'), logSettings)
-    const numbers = await freePorts(count * 6)
-    const ports = Array.from({ length: count }, (_, index) => portsOf(numbers.slice(index * 6)))
+    const numbers = await freePorts(count * 8)
+    const ports = Array.from({ length: count }, (_, index) => portsOf(numbers.slice(index * 8)))
     brokers.push(...ports.map((_, index) => new Broker(folder, jars, index + 1)))
     await Promise.all(
       brokers.map((broker) => broker.format(kafkaSettings(folder, broker.id, ports, options.settings ?? {}))),
@@ -85,6 +87,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
       tls: addresses('tls'),
       saslTls: addresses('saslTls'),
       mutualTls: addresses('mutualTls'),
+      behindProxy: ports.map((each) => ({ port: each.proxy, target: each.behindProxy })),
       user: users[0]!,
       certificates,
       kill: (id) => at(id).end(),
@@ -104,13 +107,15 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
 }
 
 function portsOf(numbers: readonly number[]): KafkaPorts {
-  const [plain, sasl, tls, saslTls, mutualTls, controller] = numbers
+  const [plain, sasl, tls, saslTls, mutualTls, behindProxy, proxy, controller] = numbers
   return {
     plain: plain!,
     sasl: sasl!,
     tls: tls!,
     saslTls: saslTls!,
     mutualTls: mutualTls!,
+    behindProxy: behindProxy!,
+    proxy: proxy!,
     controller: controller!,
   }
 }

@@ -1,3 +1,4 @@
-import { faults } from '../../conformance-faults.ts'
+import { faults, transactionFaults } from '../../conformance-faults.ts'
 
 faults('batch')
+transactionFaults('batch')

@@ -71,6 +71,7 @@ export function nodeError(thrown: unknown, doing: string, options: ConnectionOpt
   if (name === 'KafkaJSRequestTimeoutError' || name === 'KafkaJSTimeout') {
     return timedOut(doing, options.requestMsMax, thrown)
   }
+  if (name === 'KafkaJSGroupCoordinatorNotFound') return brokerError('COORDINATOR_NOT_AVAILABLE', doing, thrown)
   if (connectionErrors.has(name) || (cause instanceof Error && cause.message === 'Broker not connected'))
     return unreachable(doing, options.brokers, cause)
   const text = cause instanceof Error ? cause.message : String(thrown)

@@ -56,6 +56,14 @@ interface Waiting {
   readonly done: (how: 'taken' | 'dropped') => void
 }
 
+/** After these kafkajs joins the group anew. */
+const rejoining: ReadonlySet<string> = new Set([
+  'REBALANCE_IN_PROGRESS',
+  'NOT_COORDINATOR_FOR_GROUP',
+  'ILLEGAL_GENERATION',
+  'UNKNOWN_MEMBER_ID',
+])
+
 const keyOf = (each: Partition): string => `${each.topic}/${each.partition}`
 
 class KafkajsConsumer implements Consumer {
@@ -220,9 +228,13 @@ class KafkajsConsumer implements Consumer {
       if ((await promise) === 'taken') resolveOffset(batch.messages.at(-1)?.offset ?? batch.lastOffset())
       await heartbeat()
     } catch (thrown) {
-      // Until we throw, kafkajs does not join anew: the time to commit what has closed.
-      const lost = protocolName(thrown) !== 'REBALANCE_IN_PROGRESS'
-      await within(rebalanceMsMax / 2, this.#revokeAll(lost ? 'lost' : 'rebalance'))
+      this.#drop(owned)
+      const name = protocolName(thrown) ?? ''
+      // Until we throw, kafkajs does not join anew: the time to commit what has closed. After other errors it goes on as it is.
+      if (rejoining.has(name)) {
+        const reason = name === 'REBALANCE_IN_PROGRESS' ? 'rebalance' : 'lost'
+        await within(rebalanceMsMax / 2, this.#revokeAll(reason))
+      }
       throw thrown
     } finally {
       clearInterval(beat)
