@@ -43,6 +43,11 @@ const worldOptions = (command: Command): Command =>
     .option('--tasks <file>', 'a module that defines tasks for pool nodes; may be given often', collect)
     .option('--dead-letter <file>', 'append messages that failed for good, as NDJSON')
     .option('--trace <file>', 'append spans of workflows with `telemetry: trace`, as NDJSON')
+    .option(
+      '--otlp <url>',
+      'send those spans to a collector, over OTLP/HTTP',
+      process.env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? process.env.OTEL_EXPORTER_OTLP_ENDPOINT,
+    )
 
 worldOptions(
   program

@@ -11,6 +11,7 @@ export interface WorldOptions {
   readonly tasks?: readonly string[]
   readonly deadLetter?: string
   readonly trace?: string
+  readonly otlp?: string
 }
 
 /** A port number from text. */

@@ -2,11 +2,13 @@ import { appendFileSync, existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { openLetterShelves } from '../core/compile/letter-shelves.ts'
 import type { Plan } from '../core/document/plan.ts'
-import type { DeadLetter, Host, Log, Pools } from '../core/host.ts'
+import type { DeadLetter, Host, Log, Pools, Span } from '../core/host.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
+import packageJson from '../package.json' with { type: 'json' }
 import { createHost } from '../server/host.ts'
 import { launch } from '../server/isolation/launch.ts'
+import type { OtlpTraces } from '../server/otlp-traces.ts'
 import type { WorldOptions } from './options.ts'
 import { taskModulesOf, variablesOf } from './options.ts'
 import { UsageError } from './usage-error.ts'
@@ -34,6 +36,8 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
   const tasks = taskModulesOf(options.tasks ?? [])
   const extra = (options.allowFolder ?? []).map((each) => folderOf(each))
   const pools = await poolsFor(plans, tasks, parts.log)
+  const traces = await tracesFor(plans, options.otlp, parts.log)
+  const appended = appendTo(options.trace)
   let deadLetters = 0
   const foldersOf = (file: string): readonly string[] => [...new Set([dirname(resolve(file)), process.cwd(), ...extra])]
   const hostIn = (folders: readonly string[]): Host =>
@@ -44,7 +48,7 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
       vars,
       folders,
       pools: pools ?? undefined,
-      span: appendTo(options.trace),
+      span: bothOf(appended, traces?.span),
       deadLetter: async (letters) => {
         deadLetters += letters.length
         keep(letters, options.deadLetter, parts.log)
@@ -59,7 +63,30 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
       return launch(plan, catalogue, hostIn(folders), { folders }, before)
     },
     shelves: (plan, file, node) => openLetterShelves(plan, catalogue, hostIn(foldersOf(file)), node),
-    close: async () => pools?.close(),
+    close: async () => {
+      await pools?.close()
+      await traces?.close().catch((thrown: unknown) => parts.log.write('warn', `traces: ${String(thrown)}`))
+    },
+  }
+}
+
+/** What speaks to a collector is loaded only where there is one, and a document that has spans for it. */
+async function tracesFor(plans: readonly Plan[], url: string | undefined, log: Log): Promise<OtlpTraces | null> {
+  if (url === undefined || !plans.some((plan) => plan.settings.telemetry === 'trace')) return null
+  if (!URL.canParse(url) || !/^https?:/.test(url))
+    throw new UsageError(`--otlp is ${JSON.stringify(url)}; write for example --otlp http://127.0.0.1:4318`)
+  const { otlpTraces } = await import('../server/otlp-traces.ts')
+  return otlpTraces({ url, version: packageJson.version, log })
+}
+
+function bothOf(
+  one: ((span: Span) => void) | undefined,
+  other: ((span: Span) => void) | undefined,
+): ((span: Span) => void) | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return (span) => {
+    one(span)
+    other(span)
   }
 }
 

@@ -11,6 +11,14 @@ export interface CliResult {
   readonly err: string
 }
 
+export interface CliOptions {
+  readonly cwd: string
+  /** Its whole standard input; without it, that stays open. */
+  readonly input?: string
+  /** On top of this process's own. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** A run of the program that is still under way. */
 export interface CliProcess {
   readonly child: ChildProcessWithoutNullStreams
@@ -20,11 +28,8 @@ export interface CliProcess {
 }
 
 /** Starts the program as a person does, by its bin file. `input` is its whole standard input; without it, it stays open. */
-export function startCli(
-  args: readonly string[],
-  options: { readonly cwd: string; readonly input?: string },
-): CliProcess {
-  const env = { ...process.env, NO_COLOR: '1' }
+export function startCli(args: readonly string[], options: CliOptions): CliProcess {
+  const env = { ...process.env, NO_COLOR: '1', ...options.env }
   const child = spawn(process.execPath, [program, ...args], { cwd: options.cwd, env, stdio: 'pipe' })
   let out = ''
   let err = ''
@@ -62,9 +67,6 @@ export function startCli(
 }
 
 /** Runs the program to its end. */
-export function cli(
-  args: readonly string[],
-  options: { readonly cwd: string; readonly input?: string },
-): Promise<CliResult> {
+export function cli(args: readonly string[], options: CliOptions): Promise<CliResult> {
   return startCli(args, { input: '', ...options }).done
 }

@@ -4,7 +4,7 @@ import { BehaviorSubject, Subject } from 'rxjs'
 import type { Plan } from '../../core/document/plan.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
-import type { DeadLetter, Host, PoolOptions } from '../../core/host.ts'
+import type { DeadLetter, Host, PoolOptions, Span } from '../../core/host.ts'
 import type {
   Execution,
   ExecutionState,
@@ -351,6 +351,7 @@ class Thread {
         hub: host.hub !== undefined,
         topics: host.topics !== undefined,
         standardStreams: host.standardStreams !== undefined,
+        spans: host.span !== undefined,
       },
       lane: options.lane,
       watch,
@@ -445,6 +446,7 @@ class Thread {
           this.events.metrics(metrics as PipelineMetrics | null, sources as readonly SourceReport[]),
         tapped: (id, messages) => this.events.tapped(Number(id), messages as Message[]),
         sampled: (id, report) => this.events.sampled(Number(id), report as SampleReport),
+        span: (span) => host.span?.(span as Span),
         log: (level, text, fields) => host.log.write(level as 'info', String(text), fields as Record<string, unknown>),
       },
     }

@@ -27,6 +27,7 @@ export interface ThreadOrder {
     readonly hub: boolean
     readonly topics: boolean
     readonly standardStreams: boolean
+    readonly spans: boolean
   }
   readonly lane: Host['lane']
   readonly watch: Int32Array
@@ -154,6 +155,7 @@ function host(): Host {
     deadLetter: async (letters, signal) => void (await peer.call('dead-letter', [letters], signal)),
     files: createFiles({ allowed: [...order.folders] }),
     watch: { slots: order.watch },
+    span: has.spans ? (span) => peer.notify('span', span) : undefined,
     lane: order.lane,
     hub: has.hub ? hub : undefined,
     topics: has.topics
