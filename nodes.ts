@@ -9,7 +9,14 @@ import { manual } from './connectors/manual/index.ts'
 import { stdin, stdout } from './connectors/standard-streams/index.ts'
 import { topicPublish } from './connectors/topic/index.ts'
 import { respond, webhook } from './connectors/webhook/index.ts'
-import { websocketClose, websocketRooms, websocketSend, websocketServe } from './connectors/websocket/index.ts'
+import {
+  websocketClose,
+  websocketConnect,
+  websocketRooms,
+  websocketSend,
+  websocketServe,
+  websocketWrite,
+} from './connectors/websocket/index.ts'
 import { createCatalogue } from './core/catalogue.ts'
 import { aggregate } from './operators/aggregate/index.ts'
 import { call } from './operators/call/index.ts'
@@ -67,9 +74,11 @@ const types = {
   TopicPublish: topicPublish,
   Webhook: webhook,
   WebsocketClose: websocketClose,
+  WebsocketConnect: websocketConnect,
   WebsocketRooms: websocketRooms,
   WebsocketSend: websocketSend,
   WebsocketServe: websocketServe,
+  WebsocketWrite: websocketWrite,
 } as const
 
 type Types = typeof types

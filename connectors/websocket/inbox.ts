@@ -52,6 +52,7 @@ export class Inbox {
   #shut = false
   #paused = false
   #overfull = false
+  #ended = false
   #now = -1
 
   constructor(context: TriggerContext, owner: InboxOwner) {
@@ -64,7 +65,7 @@ export class Inbox {
       host.clock,
       gate,
       () => this.#step(),
-      () => undefined,
+      () => context.complete(),
       (thrown) => context.fail(failureOf(thrown, node)),
     )
   }
@@ -75,8 +76,9 @@ export class Inbox {
   }
 
   /** As much waits as may: what still comes is too much. */
-  get isOverfull(): boolean {
-    return this.#overfull
+  get full(): boolean {
+    const { limit } = this.#context.gate
+    return this.#messages >= limit.messages || this.#bytes >= limit.bytes
   }
 
   /** Milliseconds since the epoch, read once per turn. */
@@ -108,11 +110,32 @@ export class Inbox {
     run.last = last
     this.#messages += 1
     this.#bytes += bytes
-    const { limit } = this.#context.gate
-    if (!this.#overfull && (this.#messages >= limit.messages || this.#bytes >= limit.bytes)) {
+    if (!this.#overfull && this.full) {
       this.#overfull = true
       this.#owner.overfull()
     }
+    this.#pump.wake()
+  }
+
+  /** Takes back the oldest message of a port that still waits; false where there is none. */
+  dropOldest(port: number): boolean {
+    for (let at = this.#first; at < this.#runs.length; at++) {
+      const run = this.#runs[at]
+      if (run === undefined || run.port !== port || run.messages.length === 0) continue
+      // How long each is was not kept.
+      const bytes = Math.round(run.bytes / run.messages.length)
+      run.messages.shift()
+      run.bytes -= bytes
+      this.#messages -= 1
+      this.#bytes -= bytes
+      return true
+    }
+    return false
+  }
+
+  /** Nothing more will come: when all has been emitted, the source is done. */
+  end(): void {
+    this.#ended = true
     this.#pump.wake()
   }
 
@@ -148,7 +171,7 @@ export class Inbox {
     const { gate } = this.#context
     const { holder, messages, bytes } = run
     const size = { messages: messages.length, bytes }
-    if (holder?.executionOver === true) {
+    if (holder?.executionOver === true || messages.length === 0) {
       this.#drop(run)
       return 'emitted'
     }
@@ -191,7 +214,7 @@ export class Inbox {
       this.#overfull = false
       this.#owner.roomy()
     }
-    return 'idle'
+    return this.#ended ? 'done' : 'idle'
   }
 }
 

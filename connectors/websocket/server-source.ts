@@ -115,7 +115,7 @@ export class ServerSource implements Source, Door, ConnectionOwner {
   }
 
   brought(connection: Connection, data: Buffer, isBinary: boolean): void {
-    if (!this.pausable && this.#inbox.isOverfull) return this.#refuse(connection)
+    if (!this.pausable && this.#inbox.full) return this.#refuse(connection)
     const { now } = this.#inbox
     const { id, meta } = connection
     try {
