@@ -14,10 +14,13 @@ const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
 const program = join(root, 'bin/millrace.js')
 
-it.each(['file', 'grpc', 'http', 'standard-streams'])(
+it.each(['file', 'grpc', 'http', 'standard-streams', 'websocket'])(
   'the first example of docs/connectors/%s.md runs and prints what it says',
   async (name) => runExample(name, '4680', String(await freePort())),
 )
+
+it('the chat of docs/connectors/websocket.md runs and prints what it says', async () =>
+  runExample('websocket', '4680', String(await freePort()), '## A chat with rooms'))
 
 it('the first example of docs/connectors/clickhouse.md runs and prints what it says', async (context) => {
   if (noRecentClickHouse !== null) return context.skip(noRecentClickHouse)
@@ -35,9 +38,10 @@ it('the first example of docs/connectors/kafka.md runs and prints what it says',
   await runExample('kafka', '9092', broker.slice(broker.lastIndexOf(':') + 1))
 })
 
-/** Runs the first blocks of a page, with another port in place of the one that they name. */
-async function runExample(name: string, port: string, by: string): Promise<void> {
-  const page = await readFile(new URL(`../docs/connectors/${name}.md`, import.meta.url), 'utf8')
+/** Runs the first blocks of a page, or of the part under a heading, with another port in place of the one that they name. */
+async function runExample(name: string, port: string, by: string, heading = ''): Promise<void> {
+  const whole = await readFile(new URL(`../docs/connectors/${name}.md`, import.meta.url), 'utf8')
+  const page = whole.slice(whole.indexOf(heading))
   const block = (language: string): string =>
     (new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? '').replaceAll(port, by)
   const document = /Save this as `([^`]+)`/.exec(page)?.[1] ?? ''

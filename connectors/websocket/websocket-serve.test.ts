@@ -11,6 +11,7 @@ import type { MillraceServer, ServerOptions } from '../../server/create-server.t
 import { createServer } from '../../server/create-server.ts'
 import { createHost } from '../../server/host.ts'
 import { isolate } from '../../server/isolation/isolate.ts'
+import { launch } from '../../server/isolation/launch.ts'
 import { freePorts } from '../../test/services/free-ports.ts'
 import type { Client } from './testing.ts'
 import { connect, serving } from './testing.ts'
@@ -148,6 +149,35 @@ describe('WebSockets on the port of the server', () => {
     const client = await connectWhenOpen(`ws://127.0.0.1:${port}/echo`)
     client.send({ n: 1 })
     await expect.poll(() => client.json).toEqual([{ n: 1 }])
+  })
+})
+
+describe('lanes', () => {
+  test('share one port, and each answers its own connections', async () => {
+    const [port = 0] = await freePorts(1)
+    const planned = planOf(
+      {
+        ws: { type: 'websocket.serve@1', config: { port } },
+        who: { type: 'set@1', config: { fields: { n: '{{ $json.n }}', lane: '{{ $execution.id }}' } } },
+        back: { type: 'websocket.send@1' },
+      },
+      ['ws.message -> who -> back'],
+      { lanes: 2 },
+    )
+    const pipeline = await launch(planned, catalogue, hostOf(), { folders: [] })
+    open.push(() => pipeline.release(500))
+    await pipeline.open()
+    const clients = [await connectWhenOpen(`ws://127.0.0.1:${port}`)]
+    const lanes = (): ReadonlySet<unknown> =>
+      new Set(clients.flatMap((each) => each.json.map((said) => (said as { lane: string }).lane)))
+    // The second lane may listen a little later than the first.
+    for (let n = 1; lanes().size < 2 && n < 200; n++) {
+      const client = await connect(`ws://127.0.0.1:${port}`)
+      clients.push(client)
+      client.send({ n })
+      await expect.poll(() => client.json).toMatchObject([{ n }])
+    }
+    expect(lanes().size).toBe(2)
   })
 })
 
