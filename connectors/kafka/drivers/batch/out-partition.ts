@@ -37,6 +37,11 @@ export class OutPartition {
   /** Of those sent, how many have not come back. */
   underWay = 0
   nextSequence = 0
+  /**
+   * A batch with one of the current numbers has arrived. Before that the leader takes any number for the first: a second batch under way
+   * would be taken where the first one was refused, and the order lost.
+   */
+  isBegun = false
   isBlocked = false
   notBeforeMs = 0
   attempts = 0
@@ -48,7 +53,8 @@ export class OutPartition {
 
   /** The next batch to be sent, where one may be. */
   next(underWayMax: number, nowMs: number): Outgoing | null {
-    if (this.isBlocked || this.sent >= underWayMax || nowMs < this.notBeforeMs) return null
+    const most = this.isBegun ? underWayMax : 1
+    if (this.isBlocked || this.sent >= most || nowMs < this.notBeforeMs) return null
     return this.pending[this.sent] ?? null
   }
 
@@ -70,6 +76,12 @@ export class OutPartition {
   renumber(from: number): void {
     this.nextSequence = from
     for (const out of this.pending) out.sequence = -1
+  }
+
+  /** Numbers begin at zero again, under another identity. */
+  begin(): void {
+    this.renumber(0)
+    this.isBegun = false
   }
 
   /** All that was under way has come back: what is left is sent again from the first on. */

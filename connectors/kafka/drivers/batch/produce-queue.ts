@@ -100,7 +100,7 @@ export class ProduceQueue {
   /** Begins sequences anew under another identity. To be called when idle. */
   become(identity: ProducerIdentity): void {
     this.#identity = identity
-    for (const partition of this.#partitions.values()) partition.renumber(0)
+    for (const partition of this.#partitions.values()) partition.begin()
   }
 
   /** Fails what is pending and all that comes. */
@@ -255,6 +255,7 @@ export class ProduceQueue {
 
   #succeed(partition: OutPartition, out: Outgoing): void {
     partition.remove(out)
+    partition.isBegun = true
     partition.attempts = 0
     out.sending.done(out.batch.count)
   }
