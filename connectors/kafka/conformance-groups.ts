@@ -118,6 +118,19 @@ export function groups(name: DriverName): void {
       expect(await (await desk.admin()).groupOffsets(group.id, [topic])).toEqual([])
     })
 
+    driverTest(name, 'members that leave at the same time all commit what they did', async (desk) => {
+      const topic = await desk.topic(6)
+      const group = desk.group([topic])
+      const members: Reading[] = []
+      for (let count = 0; count < 3; count += 1) members.push(await desk.read({ group }, committing(new Reading())))
+      await members[0]!.until('two each', () => members.every((each) => each.ours.length === 2))
+      await desk.write([0, 1, 2, 3, 4, 5].flatMap((partition) => numbered(topic, 20, { partition })))
+      await members[0]!.until('all records', () => members.flatMap((each) => each.records).length >= 120)
+      await Promise.all(members.map((each) => each.close()))
+      const offsets = await (await desk.admin()).groupOffsets(group.id, [topic])
+      expect(offsets.map((each) => each.offset)).toEqual([20, 20, 20, 20, 20, 20])
+    })
+
     driverTest(name, 'waits for the last commit before it leaves', async (desk) => {
       const topic = await desk.topic()
       await desk.write(numbered(topic, 10))

@@ -61,6 +61,7 @@ class BatchConsumer implements Consumer {
         ? null
         : new Group(cluster, options, {
             gained: (partitions, generation) => {
+              if (this.#closing !== null) return
               this.#placing = this.#place(partitions, generation)
               this.#placing.catch(() => undefined)
             },

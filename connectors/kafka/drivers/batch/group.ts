@@ -44,6 +44,8 @@ export class Group {
   /** Settles when we must join again. */
   #moved = Promise.withResolvers<void>()
   readonly #joined = Promise.withResolvers<void>()
+  /** Settles when the round under way has brought its generation. */
+  #joining: Promise<void> | null = null
 
   constructor(cluster: Cluster, options: ConsumerOptions, events: GroupEvents) {
     const { group } = options
@@ -78,6 +80,18 @@ export class Group {
   }
 
   async commit(positions: readonly Position[]): Promise<void> {
+    for (let tries = 0; ; tries += 1) {
+      const generation = this.#generation
+      const refusal = await this.#tryCommit(positions)
+      if (refusal === null) return
+      // While we join anew the group takes no commits. What stays ours can be committed right after, as the same owner.
+      if (tries === 3 || (this.#joining === null && generation === this.#generation)) throw refusal
+      await this.#within(this.#options.requestMsMax, this.#joining ?? Promise.resolve())
+    }
+  }
+
+  /** What was said against it, where that is the group's state. */
+  async #tryCommit(positions: readonly Position[]): Promise<NodeError | null> {
     const doing = this.#doing('committing offsets')
     const ours = new Set([...this.#owned, ...this.#leaving].map(keyOf))
     if (this.#generation < 0 || positions.some((each) => !ours.has(keyOf(each)))) {
@@ -92,20 +106,20 @@ export class Group {
         committedMetadata: null,
       })),
     }))
-    const owner = [this.#generation, this.#memberId, this.#instanceId] as const
-    const refusal = await this.#insist(doing, async (node) => {
+    const generation = this.#generation
+    const owner = [generation, this.#memberId, this.#instanceId] as const
+    return this.#insist(doing, async (node) => {
       try {
         await this.#cluster.ask(node, use, offsetCommitV7.api, this.#id, ...owner, topics)
         return null
       } catch (thrown) {
         const error = nodeErrorOf(thrown, doing, this.#options)
-        // Trying again by ourselves would help nobody: by then the positions may be another member's.
         if (error.code !== 'kafka.rebalancing' && error.code !== 'kafka.fenced') throw thrown
-        this.#noteRefusal(protocolName(thrown))
+        // The generation may have grown without our knowing yet: then it is the answer to our joining that tells.
+        if (this.#joining === null && generation === this.#generation) this.#noteRefusal(protocolName(thrown))
         return error
       }
     })
-    if (refusal !== null) throw refusal
   }
 
   /** Offsets that the group has committed of some partitions; those without one are left out. */
@@ -172,6 +186,21 @@ export class Group {
 
   /** Joins and takes our share. True when another round must follow at once, because something of ours was given up. */
   async #round(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#joining = promise
+    try {
+      const share = await this.#joinAndSync()
+      this.#joining = null
+      resolve()
+      return share === null || (!this.#isOver && (await this.#take(share)))
+    } finally {
+      this.#joining = null
+      resolve()
+    }
+  }
+
+  /** Our share, or null where we must come again at once. */
+  async #joinAndSync(): Promise<readonly Partition[] | null> {
     const { sessionMsMax, rebalanceMsMax, requestMsMax } = this.#options
     const node = await this.#cluster.coordinator('group', this.#id)
     const joining = { name: 'join', requestMsMax: rebalanceMsMax + requestMsMax }
@@ -197,15 +226,14 @@ export class Group {
         this.#memberId = name
         return null
       })
-    if (answer === null || this.#isOver) return true
+    if (answer === null) return null
     const { generationId, memberId, leader, members } = answer
     this.#memberId = memberId
     const shares = leader === memberId ? await this.#share(members) : []
     const owner = [generationId, memberId, this.#instanceId] as const
     const synced = await this.#cluster.ask(node, joining, syncGroupV3.api, this.#id, ...owner, null, null, [...shares])
     this.#generation = generationId
-    if (this.#isOver) return false
-    return this.#take(assigned(synced.assignment))
+    return assigned(synced.assignment)
   }
 
   async #share(
@@ -243,17 +271,22 @@ export class Group {
     if (partitions.length === 0) return
     if (reason === 'rebalance') this.#leaving = partitions
     const left = this.#events.left(partitions, reason).catch(() => undefined)
-    let timer: NodeJS.Timeout | undefined
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#options.rebalanceMsMax / 2)
-    })
-    await Promise.race([left, limit])
-    clearTimeout(timer)
+    await this.#within(this.#options.rebalanceMsMax / 2, left)
     this.#leaving = []
   }
 
+  async #within(limitMs: number, work: Promise<void>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs)
+    })
+    await Promise.race([work, limit])
+    clearTimeout(timer)
+  }
+
   async #heartbeat(): Promise<void> {
-    if (this.#generation < 0 || this.#isBeating || this.#isOver) return
+    // While we join, the coordinator knows that we live, and may count a generation that we have not heard of.
+    if (this.#generation < 0 || this.#isBeating || this.#isOver || this.#joining !== null) return
     this.#isBeating = true
     const generation = this.#generation
     try {
@@ -263,7 +296,7 @@ export class Group {
     } catch (thrown) {
       const name = protocolName(thrown)
       if (name === 'REBALANCE_IN_PROGRESS') this.#moved.resolve()
-      else if (generation === this.#generation) this.#noteRefusal(name)
+      else if (generation === this.#generation && this.#joining === null) this.#noteRefusal(name)
       if (name === null || isOutdated(nodeErrorOf(thrown, '', this.#options))) {
         this.#cluster.forgetCoordinator('group', this.#id)
       }
