@@ -76,10 +76,7 @@ async function listen(uws: Uws, options: ListenOptions, door: Door): Promise<Lis
     message: (socket: UwsSocket, data: ArrayBuffer, isBinary: boolean) =>
       socket.getUserData().receiver.received(Buffer.from(data), isBinary),
     pong: (socket: UwsSocket) => socket.getUserData().receiver.ponged(),
-    drain: (socket: UwsSocket) => {
-      const { link, receiver } = socket.getUserData()
-      if (link?.drained() === true) receiver.drained()
-    },
+    drain: (socket: UwsSocket) => void setImmediate(drained, socket.getUserData()),
     close: (socket: UwsSocket, code: number, reason: ArrayBuffer) => {
       const { link, receiver } = socket.getUserData()
       link?.over()
@@ -102,6 +99,13 @@ async function listen(uws: Uws, options: ListenOptions, door: Door): Promise<Lis
     port: uws.us_socket_local_port(listening),
     close: async () => uws.us_listen_socket_close(listening),
   }
+}
+
+/**
+ * Inside of its own callback a socket is corked: what is sent there seems not to go out, and when it does go out at the end, nobody is told.
+ */
+function drained({ link, receiver }: UserData): void {
+  if (link?.drained() === true) receiver.drained()
 }
 
 function createApp(uws: Uws, tls: ListenOptions['tls']): UwsApp {
