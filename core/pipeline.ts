@@ -48,6 +48,8 @@ export type ExecutionState = 'queued' | 'running' | 'draining' | 'suspended' | '
 export interface Execution {
   readonly id: string
   readonly entry: string
+  /** It is the one of all stream triggers. Others have an execution for each event, or for each connection. */
+  readonly lasting: boolean
   readonly startedAt: number
   readonly state: ExecutionState
   readonly state$: Observable<ExecutionState>

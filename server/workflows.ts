@@ -56,7 +56,6 @@ export interface Workflows {
   undeploy(id: string): Promise<void>
   /** Starts an execution with one message. Throws an HttpError for an unknown workflow or entry, and when too many run. */
   run(workflow: string, entry: string | null, input: unknown): Execution
-  running(): number
   list(): readonly ExecutionView[]
   find(id: string): ExecutionView | null
   /** Drains and ends, or cuts. Throws an HttpError for one that is unknown. Answers at once for one that has ended. */
@@ -98,6 +97,8 @@ class Registry implements Workflows {
   readonly deployed = new Map<string, Entry>()
   readonly endedCounts = { done: 0, failed: 0, stopped: 0, lost: 0 }
   readonly #options: WorkflowsOptions
+  /** Executions of event triggers that are not over. Connections of a server are bounded by that server. */
+  #events = 0
   /** In the order of their ends; the oldest goes first. */
   readonly #ended = new Map<string, ExecutionView>()
 
@@ -174,7 +175,7 @@ class Registry implements Workflows {
 
   run(workflow: string, entry: string | null, input: unknown): Execution {
     const known = this.#known(workflow)
-    if (this.running() >= this.#options.runningMax)
+    if (this.#events >= this.#options.runningMax)
       throw new HttpError(
         503,
         'server.busy',
@@ -193,12 +194,6 @@ class Registry implements Workflows {
       if (thrown instanceof NodeError) throw new HttpError(409, thrown.code, thrown.message)
       throw thrown
     }
-  }
-
-  running(): number {
-    let count = 0
-    for (const each of this.deployed.values()) count += each.pipeline.executions.size
-    return count
   }
 
   list(): readonly ExecutionView[] {
@@ -305,9 +300,7 @@ class Registry implements Workflows {
 
   /** A stream that failed begins again where its source says; one that keeps failing waits longer each time. */
   #restart(entry: Entry, execution: Execution): void {
-    const { nodes, entries } = entry.pipeline.plan
-    const stream = entries.some((each) => each.lifetime === 'stream' && nodes[each.node]?.id === execution.entry)
-    if (!stream || this.deployed.get(entry.id) !== entry) return
+    if (!execution.lasting || this.deployed.get(entry.id) !== entry) return
     const ranMs = this.#options.clock.now() - execution.startedAt
     entry.failures = ranMs > restartMsMax ? 1 : entry.failures + 1
     const delayMs = Math.min(restartMs * 2 ** (entry.failures - 1), restartMsMax)
@@ -326,7 +319,11 @@ class Registry implements Workflows {
 
   #watch(entry: Entry, execution: Execution): void {
     const workflow = entry.id
+    const { nodes, entries } = entry.pipeline.plan
+    const counts = entries.some((each) => each.lifetime === 'event' && nodes[each.node]?.id === execution.entry)
+    if (counts) this.#events += 1
     const ended = (outcome: WireOutcome): void => {
+      if (counts) this.#events -= 1
       this.endedCounts[outcome.state] += 1
       this.#ended.set(execution.id, {
         ...viewOf(workflow, execution),

@@ -290,3 +290,36 @@ describe('what a document may say', () => {
     await flow.stop()
   })
 })
+
+describe('on a server, with an execution per connection', () => {
+  test('neither many connections nor one that fails disturb the rest', async () => {
+    const log: string[] = []
+    const server = await listening({
+      limits: { executionsRunningMax: 5 },
+      log: { write: (_level, text) => void log.push(text) },
+    })
+    const planned = planOf(
+      {
+        ws: { type: 'websocket.serve@1', config: { path: '/talk', scope: 'connection' } },
+        strict: { type: 'filter@1', onError: 'stop', config: { where: '{{ $json.user.name.length > 0 }}' } },
+        back: { type: 'websocket.send@1' },
+      },
+      ['ws.message -> strict -> back'],
+    )
+    await server.deploy('talk', compiled(planned, server))
+    const byHand = planOf({ go: { type: 'manual@1' }, done: { type: 'merge@1' } }, ['go -> done'])
+    await server.deploy('hand', compiled(byHand, server))
+    const clients = await Promise.all(Array.from({ length: 20 }, () => connect(wsUrl(server, '/talk'))))
+    const started = await fetch(`${server.url}/api/workflows/hand/run`, {
+      method: 'POST',
+      body: '{}',
+      headers: { 'content-type': 'application/json' },
+    })
+    expect(started.status).toBe(202)
+    clients[0]?.send({ nobody: 1 })
+    expect(await clients[0]?.closed).toEqual({ code: 1_011, reason: 'the execution has failed' })
+    clients[1]?.send({ user: { name: 'ada' } })
+    await expect.poll(() => clients[1]?.json).toEqual([{ user: { name: 'ada' } }])
+    expect(log.filter((each) => each.includes('starts again'))).toEqual([])
+  })
+})

@@ -88,7 +88,9 @@ class IsolatedPipeline implements Pipeline {
     const thread = this.#running()
     const known = this.#executions.get(id)
     if (known !== undefined) return known
-    const execution = this.#add(id, entry, this.#host.clock.now(), thread)
+    const { entries, nodes } = this.plan
+    const lasting = entries.some((each) => each.lifetime === 'stream' && nodes[each.node]?.id === entry)
+    const execution = this.#add(id, entry, this.#host.clock.now(), lasting, thread)
     const values = input.map(({ value, key, time }) => ({ value, key, time }))
     thread.peer.call('start', [entry, values, id]).catch((thrown: unknown) => {
       const text = thrown instanceof Error ? thrown.message : String(thrown)
@@ -191,7 +193,8 @@ class IsolatedPipeline implements Pipeline {
     const before = thread.events
     thread.plan = this.plan
     thread.events = {
-      started: (id, entry, startedAt) => void (this.#executions.get(id) ?? this.#add(id, entry, startedAt, thread)),
+      started: (id, entry, startedAt, lasting) =>
+        void (this.#executions.get(id) ?? this.#add(id, entry, startedAt, lasting, thread)),
       ended: (id, outcome) => {
         const own = this.#executions.get(id)
         if (own === undefined) before.ended(id, outcome)
@@ -220,8 +223,8 @@ class IsolatedPipeline implements Pipeline {
     for (const [id, tap] of this.#taps) thread.peer.notify('tap', id, tap.node, tap.port, tap.limits)
   }
 
-  #add(id: string, entry: string, startedAt: number, thread: Thread): RemoteExecution {
-    const execution = new RemoteExecution(id, entry, startedAt, thread, this.plan.settings.stopMsMax, () =>
+  #add(id: string, entry: string, startedAt: number, lasting: boolean, thread: Thread): RemoteExecution {
+    const execution = new RemoteExecution(id, entry, startedAt, lasting, thread, this.plan.settings.stopMsMax, () =>
       this.#executions.delete(id),
     )
     this.#executions.set(id, execution)
@@ -255,6 +258,7 @@ class RemoteExecution implements Execution {
   readonly id: string
   readonly entry: string
   readonly startedAt: number
+  readonly lasting: boolean
   readonly thread: Thread
   readonly state$ = new BehaviorSubject<ExecutionState>('running')
   readonly done: Promise<Outcome>
@@ -262,7 +266,16 @@ class RemoteExecution implements Execution {
   readonly #onEnd: () => void
   #resolve: (outcome: Outcome) => void = () => undefined
 
-  constructor(id: string, entry: string, startedAt: number, thread: Thread, stopMsMax: number, onEnd: () => void) {
+  constructor(
+    id: string,
+    entry: string,
+    startedAt: number,
+    lasting: boolean,
+    thread: Thread,
+    stopMsMax: number,
+    onEnd: () => void,
+  ) {
+    this.lasting = lasting
     this.id = id
     this.entry = entry
     this.startedAt = startedAt
@@ -298,7 +311,7 @@ class RemoteExecution implements Execution {
 }
 
 interface ThreadEvents {
-  started(id: string, entry: string, startedAt: number): void
+  started(id: string, entry: string, startedAt: number, lasting: boolean): void
   ended(id: string, outcome: Outcome): void
   metrics(metrics: PipelineMetrics | null, sources: readonly SourceReport[]): void
   tapped(id: number, messages: readonly Message[]): void
@@ -440,7 +453,8 @@ class Thread {
       },
       notices: {
         ...this.#hub.handlers.notices,
-        started: (id, entry, startedAt) => this.events.started(String(id), String(entry), Number(startedAt)),
+        started: (id, entry, startedAt, lasting) =>
+          this.events.started(String(id), String(entry), Number(startedAt), lasting === true),
         ended: (id, outcome) => this.events.ended(String(id), outcome as Outcome),
         metrics: (metrics, sources) =>
           this.events.metrics(metrics as PipelineMetrics | null, sources as readonly SourceReport[]),

@@ -128,6 +128,7 @@ class LanedPipeline implements Pipeline {
 class LanedExecution implements Execution {
   readonly id: string
   readonly entry: string
+  readonly lasting = true
   readonly startedAt: number
   readonly state$ = new BehaviorSubject<ExecutionState>('running')
   readonly done: Promise<Outcome>

@@ -125,7 +125,7 @@ async function make(plan: Plan, before?: Pipeline): Promise<Pipeline> {
   const pipeline = compile(plan, types, host(), { before })
   pipeline.started$.subscribe((execution) => {
     running.set(execution.id, execution)
-    peer.notify('started', execution.id, execution.entry, execution.startedAt)
+    peer.notify('started', execution.id, execution.entry, execution.startedAt, execution.lasting)
     void execution.done.then((outcome) => {
       running.delete(execution.id)
       peer.notify('metrics', pipeline.metrics(), pipeline.sources())
