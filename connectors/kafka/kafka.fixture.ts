@@ -185,7 +185,8 @@ export class KafkaFlows {
 
   async groupOffset(group: string, topic: string): Promise<number> {
     const positions = await this.#insist(async () => {
-      const admin = await this.driver.openAdmin(this.connection())
+      // A broker that stands still must not hold up the question: it is put again, to another one.
+      const admin = await this.driver.openAdmin({ ...this.connection(), connectMsMax: 1_000, requestMsMax: 2_000 })
       return admin.groupOffsets(group, [topic]).finally(() => admin.close())
     })
     return positions.reduce((sum, each) => sum + Math.max(0, each.offset), 0)

@@ -65,7 +65,7 @@ edges: [in -> up, up -> out]
       await until(
         async () => (await flows.groupOffset(group, from)) > before,
         () => `it goes on:\n${flows.log.join('\n')}`,
-        60_000,
+        120_000,
       )
     }
     await goesOn()
