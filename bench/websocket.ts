@@ -47,7 +47,7 @@ async function benchEcho(load: Load, transport: Transport, work: Work, label: st
   const samples = { ours: [] as Sample[], bare: [] as Sample[] }
   const rounds = 5
   try {
-    for (let round = -1; round < rounds; round++)
+    for (let round = -2; round < rounds; round++)
       for (const name of round % 2 === 0 ? (['ours', 'bare'] as const) : (['bare', 'ours'] as const)) {
         const sample = await load.measure(sides[name], connections, order)
         if (round >= 0) samples[name].push(sample)
@@ -76,7 +76,7 @@ async function benchBroadcast(load: Load): Promise<readonly BenchRow[]> {
   const samples = { ours: [] as Sample[], bare: [] as Sample[] }
   const rounds = 5
   try {
-    for (let round = -1; round < rounds; round++)
+    for (let round = -2; round < rounds; round++)
       for (const name of round % 2 === 0 ? (['ours', 'bare'] as const) : (['bare', 'ours'] as const)) {
         const sample = await load.measure(sides[name], audience, order)
         if (round >= 0) samples[name].push(sample)

@@ -27,6 +27,7 @@ export async function runDocumentTest(loaded: Loaded, test: DocumentTest): Promi
     ...catalogue.types,
     defineVersions({ 1: givenTrigger }, { latest: 1 }),
     defineVersions({ 1: testSource }, { latest: 1 }),
+    defineVersions({ 1: portedSource }, { latest: 1 }),
     defineVersions({ 1: keptSink(got) }, { latest: 1 }),
     defineVersions({ 1: mockedNode() }, { latest: 1 }),
   ])
@@ -46,7 +47,8 @@ export async function runDocumentTest(loaded: Loaded, test: DocumentTest): Promi
   }
   const [stream] = planned.value.entries.filter((entry) => entry.lifetime === 'stream')
   if (stream !== undefined) await ended(pipeline.start(planned.value.nodes[stream.node]?.id ?? ''))
-  for (const [trigger, values] of Object.entries(test.input)) {
+  for (const [key, values] of Object.entries(test.input)) {
+    const [trigger = ''] = key.split('.')
     if (document.nodes[trigger]?.type !== 'test.given@1') continue
     for (const value of values) await ended(pipeline.start(trigger, [message(value, null, now)]))
   }
@@ -88,11 +90,18 @@ function rewrite(document: Document, test: DocumentTest, got: Record<string, unk
 
 /** A test that names what is not there would pass or fail for no reason that its author sees. */
 function checkNames(document: Document, test: DocumentTest): void {
-  for (const id of Object.keys(test.input)) {
-    const node = document.nodes[id]
-    const kind = node === undefined ? '' : catalogue.find(node.type)?.face.kind
-    if (kind !== 'event-trigger' && kind !== 'stream-trigger')
+  for (const key of Object.keys(test.input)) {
+    const [id = '', port = 'out'] = key.split('.')
+    const definition = catalogue.find(document.nodes[id]?.type ?? '')
+    const kind = definition?.face.kind
+    if (definition === null || (kind !== 'event-trigger' && kind !== 'stream-trigger'))
       throw new NodeError('test.unknown-trigger', `the test gives input to ${id}, which is no trigger`)
+    const ports = portsOf(definition)
+    if (!ports.includes(port))
+      throw new NodeError(
+        'test.unknown-port',
+        `the test gives input to ${key}; it has ${ports.map((each) => `${id}.${each}`).join(', ')}`,
+      )
   }
   for (const id of Object.keys(test.mocks))
     if (document.nodes[id] === undefined)
@@ -108,7 +117,16 @@ function standIn(id: string, node: DocumentNode, definition: AnyDefinition, test
   const { kind } = definition.face
   if (kind === 'event-trigger') return { ...node, type: 'test.given@1', config: {} }
   // All values of a stream belong to one execution, as they will in earnest.
-  if (kind === 'stream-trigger') return { ...node, type: 'test.source@1', config: { values: test.input[id] ?? [] } }
+  if (kind === 'stream-trigger') {
+    const ports = portsOf(definition)
+    if (ports.length === 1)
+      return { ...node, type: 'test.source@1', config: { values: test.input[id] ?? test.input[`${id}.out`] ?? [] } }
+    const given = Object.entries(test.input).flatMap(([key, values]) => {
+      const [trigger, port = 'out'] = key.split('.')
+      return trigger === id ? [{ port, values }] : []
+    })
+    return { ...node, type: 'test.ported-source@1', config: { ports, given } }
+  }
   if (kind === 'sink') return { ...node, type: 'test.kept@1', config: { as: id } }
   const mocks = test.mocks[id]
   if (mocks !== undefined) return { ...node, type: 'test.mocked@1', config: { answers: mocks } }
@@ -119,6 +137,42 @@ function standIn(id: string, node: DocumentNode, definition: AnyDefinition, test
     )
   return node
 }
+
+/** The ports of a trigger; no trigger's depend on its config. */
+function portsOf(definition: AnyDefinition): readonly string[] {
+  return Array.isArray(definition.outputs) ? definition.outputs : ['out']
+}
+
+/** Stands for a stream trigger with several ports: gives each port what the test has for it, in the order of the test. */
+const portedSource = define({
+  name: 'test.ported-source',
+  version: 1,
+  summary: 'Gives listed values, by port.',
+  inputs: [],
+  outputs: (config) => config.ports,
+  config: z.strictObject({
+    ports: z.array(z.string()),
+    given: z.array(z.strictObject({ port: z.string(), values: z.array(z.unknown()) })),
+  }),
+  examples: [],
+  face: {
+    kind: 'stream-trigger',
+    pausable: true,
+    open: async (config, context) => {
+      const { clock } = context.host
+      clock.soon(() => {
+        for (const [ticket, { port, values }] of config.given.entries()) {
+          const size = { messages: values.length, bytes: 0 }
+          context.gate.overdraw(size)
+          const messages = values.map((value) => message(structuredClone(value), null, clock.now()))
+          context.emit(config.ports.indexOf(port), messages, context.streamScope, ticket, size)
+        }
+        context.complete()
+      })
+      return { pause: () => undefined, resume: () => undefined, close: async () => undefined }
+    },
+  },
+})
 
 const givenTrigger = define({
   name: 'test.given',

@@ -374,6 +374,31 @@ tests:
     expect(code).toBe(0)
   })
 
+  test('gives values to each port of a trigger that has several, and says which there are', async () => {
+    const document = write(
+      'ports.yaml',
+      `millrace: 1
+name: ports
+nodes:
+  ws: { type: websocket.serve@1 }
+  loud: { type: set@1, config: { fields: { text: "{{ $json.text.toUpperCase() }}" } } }
+  back: { type: websocket.send@1 }
+  hello: { type: websocket.send@1 }
+edges: [ws.message -> loud -> back, ws.open -> hello]
+tests:
+  - name: answers
+    input: { ws.open: [{ path: / }], ws.message: [{ text: a }, { text: 7 }] }
+    expect: { hello: [{ path: / }], back: [{ text: A }] }
+  - name: names no port
+    input: { ws: [{}] }
+`,
+    )
+    const { code, out } = await cli(['test', document], { cwd })
+    expect(out).toMatch(/✓ ports\.yaml: answers/)
+    expect(out).toMatch(/the test gives input to ws; it has ws\.open, ws\.message, ws\.close, ws\.error/)
+    expect(code).toBe(1)
+  })
+
   test('gives the values of a stream trigger to one execution', async () => {
     const document = write(
       'stream.yaml',

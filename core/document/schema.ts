@@ -85,7 +85,10 @@ const port = z.string().max(128)
 
 const test = z.strictObject({
   name: z.string().min(1).max(200).describe('What the case shows.'),
-  input: z.record(nodeId, values).default({}).describe('Values that come in, by trigger; at most 10,000 each.'),
+  input: z
+    .record(port, values)
+    .default({})
+    .describe('Values that come in, by trigger, or by `trigger.port` where it has several; at most 10,000 each.'),
   expect: z
     .record(port, values)
     .default({})
