@@ -130,6 +130,29 @@ export function consuming(name: DriverName): void {
       expect(reading.values.map((each) => each?.length)).toEqual([600_000, 5])
     })
 
+    driverTest(name, 'ahead of what is taken, up to a limit', async (desk) => {
+      const topic = await desk.topic(4)
+      const partitions = [0, 1, 2, 3].map((partition) => ({ topic, partition }))
+      const value = 'x'.repeat(10_000)
+      for (const { partition } of partitions) {
+        await desk.write(Array.from({ length: 200 }, () => ({ topic, partition, value })))
+      }
+      const reading = new Reading()
+      reading.taking = false
+      const limits = { partitionFetchBytesMax: 100_000, prefetchBytesMax: 1_000_000, fetchWaitMsMax: 50 }
+      await desk.read({ assigned: partitions, ...limits }, reading)
+      const last = (): number => Math.max(...reading.consumer.state().map((each) => each.fetchedAtMs))
+      await reading.until('that it fetches no more', () => last() > 0 && Date.now() - last() > 500)
+      // No answer of the network is waited for in between, so this is what was held.
+      reading.take()
+      const held = reading.blocks.reduce((sum, block) => sum + block.bytes, 0)
+      expect(held).toBeGreaterThan(0)
+      expect(held).toBeLessThanOrEqual(1_000_000 + 4 * 100_000 + 20_000)
+      reading.taking = true
+      reading.ready()
+      await reading.untilRead(800)
+    })
+
     driverTest(name, 'nothing of paused partitions, and all of them afterwards', async (desk) => {
       const topic = await desk.topic(2)
       const producer = await desk.producer()

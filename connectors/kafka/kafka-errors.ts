@@ -71,6 +71,11 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   MESSAGE_TOO_LARGE: tooLarge,
   RECORD_LIST_TOO_LARGE: tooLarge,
+  UNSUPPORTED_VERSION: {
+    code: 'kafka.too-old',
+    retriable: false,
+    remedy: 'it needs Kafka 2.5 or newer; or choose driver kafkajs, which speaks to older ones',
+  },
   OFFSET_OUT_OF_RANGE: {
     code: 'kafka.offset-out-of-range',
     retriable: false,

@@ -22,6 +22,11 @@ export interface Use {
 
 type MetadataResponse = ReturnType<typeof metadataV8.parseResponse>
 
+interface Refreshing {
+  readonly topics: ReadonlySet<string>
+  readonly done: Promise<void>
+}
+
 const metadataUse: Use = { name: 'metadata' }
 const coordinatorTypes = { group: 0, transaction: 1 } as const
 
@@ -37,7 +42,7 @@ export class Cluster {
   readonly #topics = new Map<string, Topic>()
   readonly #coordinators = new Map<string, number>()
   #controller = -1
-  #refreshing: Promise<void> | null = null
+  #refreshing: Refreshing | null = null
   #closed = false
 
   constructor(options: ConnectionOptions) {
@@ -65,18 +70,24 @@ export class Cluster {
     return this.#load([], 'connecting')
   }
 
-  /** Learns about topics, all that are known included. One that does not exist is forgotten. Calls at the same time share one request. */
+  /** Learns about topics, all that are known included. One that does not exist is forgotten. Calls at the same time share a request. */
   async refresh(topics: readonly string[] = []): Promise<void> {
-    const isCovered = topics.every((each) => this.#topics.has(each))
-    if (this.#refreshing !== null && isCovered) return this.#refreshing
-    await this.#refreshing?.catch(() => undefined)
-    const wanted = [...new Set([...this.#topics.keys(), ...topics])]
-    this.#refreshing = this.#load(wanted, `asking about ${wanted.length === 1 ? `topic ${wanted[0]}` : 'topics'}`)
-    try {
-      await this.#refreshing
-    } finally {
-      this.#refreshing = null
+    let refreshing = this.#refreshing
+    while (refreshing !== null && !topics.every((each) => refreshing?.topics.has(each))) {
+      await refreshing.done.catch(() => undefined)
+      refreshing = this.#refreshing
     }
+    await (refreshing ?? this.#begin(topics)).done
+  }
+
+  #begin(topics: readonly string[]): Refreshing {
+    const wanted = new Set([...this.#topics.keys(), ...topics])
+    const doing = `asking about ${topics.length === 1 ? `topic ${topics[0]}` : 'topics'}`
+    const done = this.#load([...wanted], doing).finally(() => {
+      this.#refreshing = null
+    })
+    this.#refreshing = { topics: wanted, done }
+    return this.#refreshing
   }
 
   /** What is known of a topic, learnt if it must be. Rejects with `kafka.unknown-topic`. */
