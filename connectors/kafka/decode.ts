@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { unpack } from 'msgpackr'
 import { NodeError } from '../../core/flow/failure.ts'
+import { JsonReader } from '../../core/json/json-reader.ts'
 import type { RecordBlock } from './driver.ts'
 
 /** Makes values of the bytes of records. */
@@ -15,20 +16,25 @@ export const plainForms = ['json', 'string', 'raw', 'msgpack'] as const
 
 /** A decoder that needs nothing from outside. */
 export function plainDecoder(form: (typeof plainForms)[number]): Decoder {
-  return { prepare: () => null, decode: decodes[form] }
+  return { prepare: () => null, decode: form === 'json' ? jsonDecode() : decodes[form] }
+}
+
+function jsonDecode(): Decoder['decode'] {
+  const reader = new JsonReader(parseJson)
+  return (bytes, start, end) => (end < 0 ? null : reader.read(bytes, start, end))
+}
+
+function parseJson(bytes: Buffer, start: number, end: number): unknown {
+  const text = textOf(bytes, start, end)
+  try {
+    return JSON.parse(text)
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown)
+    throw new NodeError('kafka.not-json', `the value is not JSON: ${why.slice(0, 200)}`)
+  }
 }
 
 const decodes = {
-  json(bytes: Buffer, start: number, end: number): unknown {
-    if (end < 0) return null
-    const text = textOf(bytes, start, end)
-    try {
-      return JSON.parse(text)
-    } catch (thrown) {
-      const why = thrown instanceof Error ? thrown.message : String(thrown)
-      throw new NodeError('kafka.not-json', `the value is not JSON: ${why.slice(0, 200)}`)
-    }
-  },
   string(bytes: Buffer, start: number, end: number): unknown {
     return end < 0 ? null : textOf(bytes, start, end)
   },

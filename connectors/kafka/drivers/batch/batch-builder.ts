@@ -1,12 +1,15 @@
 import type { Codec } from '../../codecs.ts'
 import { codecs, compress } from '../../codecs.ts'
 import type { OutHeader } from '../../driver.ts'
+import { giveBack } from './give-back.ts'
 import { headerBytes, transactionalBit, writeHeader } from './record-batch.ts'
 
 /** A batch that is closed to further records: its bytes are whole but for the header. */
 export interface ClosedBatch {
   /** With room for the header before the records, compressed or not. */
   readonly bytes: Buffer
+  /** Where those bytes are; theirs alone. */
+  readonly memory: Buffer
   readonly attributes: number
   readonly count: number
   readonly baseTimestamp: number
@@ -70,8 +73,11 @@ export class BatchBuilder {
   /** Ends the batch. The builder is of no use afterwards. */
   close(codec: Codec, isTransactional: boolean): ClosedBatch {
     const plain = this.#bytes.subarray(0, this.size)
+    const bytes = codec === 'none' ? plain : packed(codec, plain)
+    if (codec !== 'none') giveBack(this.#bytes)
     return {
-      bytes: codec === 'none' ? plain : packed(codec, plain),
+      bytes,
+      memory: codec === 'none' ? this.#bytes : bytes,
       attributes: codecs.indexOf(codec) | (isTransactional ? transactionalBit : 0),
       count: this.count,
       baseTimestamp: this.#baseTimestamp,
@@ -127,6 +133,7 @@ export class BatchBuilder {
   #grow(needed: number): void {
     const larger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, needed))
     this.#bytes.copy(larger, 0, 0, this.size)
+    giveBack(this.#bytes)
     this.#bytes = larger
   }
 }

@@ -7,6 +7,7 @@ import { placeOf } from '../connection-settings.ts'
 import { answerOf, nodeErrorOf } from '../platformatic-errors.ts'
 import type { Place } from './links.ts'
 import { Links } from './links.ts'
+import type { RecordApi } from './record-wire.ts'
 
 /** What is known of a topic: the broker that leads each partition, -1 where none does at the moment. */
 export interface Topic {
@@ -106,6 +107,14 @@ export class Cluster {
     if (place === undefined) throw unreachable(`asking broker ${node}`, this.options.brokers)
     const connection = await this.#links.get(place, use.name, use.requestMsMax)
     return api.async(connection, ...request)
+  }
+
+  /** The same for a request that carries records. */
+  async askForRecords<Q, A>(node: number, use: Use, api: RecordApi<Q, A>, request: Q): Promise<A> {
+    const place = this.#brokers.get(node)
+    if (place === undefined) throw unreachable(`asking broker ${node}`, this.options.brokers)
+    const wire = await this.#links.wire(place, use.name, use.requestMsMax)
+    return wire.ask(api, request, use.requestMsMax ?? this.options.requestMsMax)
   }
 
   /** Asks whichever broker answers first of those known and those named in the options. */

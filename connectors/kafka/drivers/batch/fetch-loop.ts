@@ -82,7 +82,7 @@ export class FetchLoop {
     }
     // The broker may let us wait; its answer then has the usual time.
     const use = { name: 'fetch', requestMsMax: fetchWaitMsMax + requestMsMax }
-    const answers = await this.#cluster.ask(this.#broker, use, fetchRecords, {
+    const answers = await this.#cluster.askForRecords(this.#broker, use, fetchRecords, {
       waitMsMax: fetchWaitMsMax,
       bytesMax,
       partitionBytesMax: partitionFetchBytesMax,

@@ -1,6 +1,7 @@
 import type { Reader } from '@platformatic/kafka'
-import { createAPI, Writer } from '@platformatic/kafka'
+import { Writer } from '@platformatic/kafka'
 import type { Aborted } from './batch-block.ts'
+import type { RecordApi } from './record-wire.ts'
 
 export interface FetchRequest {
   readonly waitMsMax: number
@@ -31,7 +32,7 @@ export interface FetchedPartition {
  * Fetch, version 11, without sessions. Records stay bytes: nothing is done per record.
  * https://kafka.apache.org/protocol#The_Messages_Fetch
  */
-export const fetchRecords = createAPI<[FetchRequest], readonly FetchedPartition[]>(1, 11, write, read, false, false)
+export const fetchRecords: RecordApi<FetchRequest, readonly FetchedPartition[]> = { key: 1, version: 11, write, read }
 
 function write(request: FetchRequest): Writer {
   return Writer.create()
@@ -66,7 +67,7 @@ function write(request: FetchRequest): Writer {
     .appendString('', false)
 }
 
-function read(_correlationId: number, _key: number, _version: number, reader: Reader): readonly FetchedPartition[] {
+function read(reader: Reader): readonly FetchedPartition[] {
   reader.readInt32()
   const errorCode = reader.readInt16()
   reader.readInt32()
@@ -94,11 +95,17 @@ function readPartition(reader: Reader, topic: string, answerCode: number): Fetch
     false,
   )
   reader.readInt32()
-  const bytes = reader.readNullableBytes(false) ?? nothing
+  const bytes = ownBytes(reader.readNullableBytes(false) ?? nothing)
   return { topic, partition, errorCode, highWatermark, lastStableOffset, startOffset, aborted: sorted(aborted), bytes }
 }
 
 const nothing = Buffer.alloc(0)
+
+function ownBytes(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(own)
+  return own
+}
 
 function sorted(aborted: Aborted[] | null): readonly Aborted[] {
   return aborted === null ? [] : aborted.sort((a, b) => a.firstOffset - b.firstOffset)

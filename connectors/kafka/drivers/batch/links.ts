@@ -4,6 +4,7 @@ import { Connection } from '@platformatic/kafka'
 import type { ConnectionOptions } from '../../driver.ts'
 import { closed } from '../../kafka-errors.ts'
 import { connectionSettings } from '../connection-settings.ts'
+import { RecordWire } from './record-wire.ts'
 
 export interface Place {
   readonly host: string
@@ -21,6 +22,7 @@ export class Links {
   readonly #clientId: string
   readonly #settings: LinkOptions
   readonly #open = new Map<string, Promise<Connection>>()
+  readonly #wires = new WeakMap<Connection, RecordWire>()
   #closed = false
 
   constructor(options: ConnectionOptions) {
@@ -39,6 +41,16 @@ export class Links {
     })
     this.#open.set(name, opening)
     return opening
+  }
+
+  /** The same, for requests that carry records. */
+  async wire(place: Place, use: string, requestMsMax?: number): Promise<RecordWire> {
+    const connection = await this.get(place, use, requestMsMax)
+    const known = this.#wires.get(connection)
+    if (known !== undefined) return known
+    const wire = new RecordWire(connection, this.#clientId)
+    this.#wires.set(connection, wire)
+    return wire
   }
 
   async close(): Promise<void> {

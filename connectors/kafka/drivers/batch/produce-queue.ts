@@ -7,6 +7,7 @@ import { nodeErrorOf } from '../platformatic-errors.ts'
 import { stamp } from './batch-builder.ts'
 import type { Cluster } from './cluster.ts'
 import { halves, without } from './divide-batch.ts'
+import { giveBack } from './give-back.ts'
 import type { Outgoing, Sending } from './out-partition.ts'
 import { OutPartition, sequenceAfter } from './out-partition.ts'
 import type { ProduceAnswer, ProducedBatch } from './produce-request.ts'
@@ -180,7 +181,7 @@ export class ProduceQueue {
     // The broker itself gives up after the limit; its word for that is worth a little more time.
     const use = { name: 'produce', requestMsMax: requestMsMax + 1_000 }
     this.#cluster
-      .ask(leader, use, produceBatches, request)
+      .askForRecords(leader, use, produceBatches, request)
       .then(
         (answers) => this.#answered(taken, acks === 'none' ? null : answers),
         (thrown: unknown) => this.#broken(taken, thrown),
@@ -258,6 +259,8 @@ export class ProduceQueue {
     partition.isBegun = true
     partition.attempts = 0
     out.sending.done(out.batch.count)
+    // After an answer nobody reads the bytes any more; a connection that broke might.
+    if (this.#options.acks !== 'none' && !out.isUnsure) giveBack(out.batch.memory)
   }
 
   #retry(partition: OutPartition, out: Outgoing, name: string): void {

@@ -1,5 +1,6 @@
 import type { Reader } from '@platformatic/kafka'
-import { createAPI, Writer } from '@platformatic/kafka'
+import { Writer } from '@platformatic/kafka'
+import type { RecordApi } from './record-wire.ts'
 
 export interface ProduceRequest {
   readonly transactionalId: string | null
@@ -28,7 +29,7 @@ export interface ProduceAnswer {
  * Produce, version 8, of batches that are encoded already. Each partition's error is part of the answer.
  * https://kafka.apache.org/protocol#The_Messages_Produce
  */
-export const produceBatches = createAPI<[ProduceRequest], readonly ProduceAnswer[]>(0, 8, write, read, false, false)
+export const produceBatches: RecordApi<ProduceRequest, readonly ProduceAnswer[]> = { key: 0, version: 8, write, read }
 
 function write(request: ProduceRequest): Writer {
   const writer = Writer.create()
@@ -54,7 +55,8 @@ function write(request: ProduceRequest): Writer {
   return writer
 }
 
-function read(_correlationId: number, _key: number, _version: number, reader: Reader): readonly ProduceAnswer[] {
+function read(reader: Reader): readonly ProduceAnswer[] {
+  if (reader.remaining === 0) return []
   const found: ProduceAnswer[] = []
   reader.readArray(
     (ofTopic) => {

@@ -43,6 +43,7 @@ export class LibraryDraft extends DraftList implements ClosableDraft {
     const bytes = library.encode(records.map(messageOf), { compression: codec, transactionalId }).buffer
     return {
       bytes,
+      memory: bytes,
       attributes: codecs.indexOf(codec) | (isTransactional ? transactionalBit : 0),
       count: records.length,
       baseTimestamp: times[0] ?? 0,
