@@ -1,3 +1,4 @@
+import { enableCompileCache } from 'node:module'
 import type { DriverName } from '../../connectors/kafka/driver.ts'
 import { driverNames } from '../../connectors/kafka/driver.ts'
 import type { SideOptions, SideResult } from './work.ts'
@@ -5,6 +6,8 @@ import type { SideOptions, SideResult } from './work.ts'
 /** One side in a process of its own: `node side.ts NAME OPTIONS`. Prints what it measured, from the first connection to the last commit. */
 const [name = '', json = '{}'] = process.argv.slice(2)
 const options: SideOptions = JSON.parse(json)
+// As the command line does; compiling anew would be counted as memory.
+enableCompileCache()
 let rssMax = 0
 const watch = setInterval(() => {
   rssMax = Math.max(rssMax, process.memoryUsage.rss())

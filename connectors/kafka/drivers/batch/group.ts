@@ -17,6 +17,8 @@ export interface GroupEvents extends Pick<ConsumerEvents, 'trouble' | 'failed'> 
   left(partitions: readonly Partition[], reason: 'rebalance' | 'lost'): Promise<void>
 }
 
+/** After each round heartbeats begin this close together: members come in groups, and only a heartbeat tells that one more waits. */
+const firstBeatMs = 100
 /** How often the member that leads looks whether topics have grown. */
 const growthMs = 30_000
 const use = { name: 'group' }
@@ -61,8 +63,7 @@ export class Group {
 
   /** Resolves with the first share. Rejects with what forbids joining, or when it takes too long. */
   async join(): Promise<void> {
-    const { heartbeatMs, rebalanceMsMax, requestMsMax } = this.#options
-    this.#beat = setInterval(() => void this.#heartbeat(), heartbeatMs)
+    const { rebalanceMsMax, requestMsMax } = this.#options
     void this.#live()
     const limitMs = rebalanceMsMax + requestMsMax
     const timer = setTimeout(() => this.#joined.reject(timedOut(this.#doing('joining'), limitMs)), limitMs)
@@ -145,7 +146,7 @@ export class Group {
     if (this.#isOver) return
     await this.#giveUp(this.#owned, 'rebalance')
     this.#isOver = true
-    if (this.#beat !== null) clearInterval(this.#beat)
+    this.#stopBeating()
     this.#moved.resolve()
     this.#owned = []
     if (this.#memberId === '' || this.#instanceId !== null) return
@@ -192,6 +193,7 @@ export class Group {
       const share = await this.#joinAndSync()
       this.#joining = null
       resolve()
+      this.#beatAfter(firstBeatMs)
       return share === null || (!this.#isOver && (await this.#take(share)))
     } finally {
       this.#joining = null
@@ -284,6 +286,22 @@ export class Group {
     clearTimeout(timer)
   }
 
+  /** Heartbeats from now on, further and further apart up to what was asked for. */
+  #beatAfter(ms: number): void {
+    this.#stopBeating()
+    if (this.#isOver) return
+    const pauseMs = Math.min(ms, this.#options.heartbeatMs)
+    this.#beat = setTimeout(() => {
+      this.#beatAfter(pauseMs * 2)
+      void this.#heartbeat()
+    }, pauseMs)
+  }
+
+  #stopBeating(): void {
+    if (this.#beat !== null) clearTimeout(this.#beat)
+    this.#beat = null
+  }
+
   async #heartbeat(): Promise<void> {
     // While we join, the coordinator knows that we live, and may count a generation that we have not heard of.
     if (this.#generation < 0 || this.#isBeating || this.#isOver || this.#joining !== null) return
@@ -329,7 +347,7 @@ export class Group {
   #fail(error: NodeError): void {
     const isOpen = this.#generation >= 0 || this.#owned.length > 0
     this.#isOver = true
-    if (this.#beat !== null) clearInterval(this.#beat)
+    this.#stopBeating()
     this.#moved.resolve()
     this.#joined.reject(error)
     if (isOpen) this.#events.failed(failureOf(error, null))
