@@ -39,8 +39,7 @@ export async function openProducer(options: ProducerOptions): Promise<Producer> 
   return new KafkajsProducer(producer, admin, options)
 }
 
-/** kafkajs groups the records of a partition in quadratic time: more of them in a send make it slower, fewer make more requests. */
-const recordsPerSend = 500
+const recordsPerSend = 1_000
 
 class KafkajsProducer implements Producer {
   readonly transaction: Transaction | null
@@ -118,7 +117,7 @@ class KafkajsProducer implements Producer {
           acks: acks === 'all' ? -1 : acks === 'leader' ? 1 : 0,
           timeout: requestMsMax,
           compression: compressionType(compression),
-          messages: run.map(messageOf),
+          messages: grouped(run),
         }),
       )
       return null
@@ -173,6 +172,17 @@ class KafkajsProducer implements Producer {
       }
     })
   }
+}
+
+/**
+ * Records of one partition as messages. kafkajs groups messages by partition with `reduce`, and copies the group for each of
+ * them, half a million times for a thousand. These are grouped already, and answer so.
+ */
+function grouped(run: readonly DraftedRecord[]): kafkajs.Message[] {
+  const messages = run.map(messageOf)
+  const groups = { [run[0]!.partition]: messages }
+  Object.defineProperty(messages, 'reduce', { value: () => groups })
+  return messages
 }
 
 function messageOf(record: DraftedRecord): kafkajs.Message {
