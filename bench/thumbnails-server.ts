@@ -1,6 +1,8 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import type { ClientRequest } from 'node:http'
 import { request } from 'node:http'
+import { giveBack } from '../core/flow/give-back.ts'
 import { startDemo } from '../demos/thumbnails/server.ts'
 import type { ThumbnailRun } from './thumbnail-run.ts'
 
@@ -44,8 +46,17 @@ async function send(url: string, path: string): Promise<ThumbnailRun> {
       // All lines but the last are thumbnails.
       answer.once('end', () => resolve({ firstMs, totalMs: performance.now() - sentAt, count: lines - 1 }))
     })
-    createReadStream(path, { highWaterMark: 1024 * 1024 })
-      .once('error', reject)
-      .pipe(put)
+    void sendFile(path, put).catch(reject)
   })
+}
+
+/** Piece by piece, with the memory of each given back: the client shares its process with what is measured. */
+async function sendFile(path: string, put: ClientRequest): Promise<void> {
+  for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+    await new Promise<void>((resolve, reject) => {
+      put.write(piece, (error) => (error ? reject(error) : resolve()))
+    })
+    giveBack(piece)
+  }
+  put.end()
 }

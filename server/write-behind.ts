@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
+import { giveBack } from '../core/flow/give-back.ts'
 
 /** Chunks that may be on their way to the disk while the next ones are read: an upload then waits for neither. */
 const writesMax = 8
@@ -14,7 +15,7 @@ export class WriteBehind {
     this.#file = file
   }
 
-  /** Takes a chunk; resolves when there is room for another one. */
+  /** Takes a chunk, for good: its memory is freed when it is written. Resolves when there is room for another one. */
   async add(chunk: Uint8Array): Promise<void> {
     this.#check()
     const write: Promise<void> = this.#writeAll(chunk, this.#position)
@@ -37,6 +38,7 @@ export class WriteBehind {
   async #writeAll(chunk: Uint8Array, position: number): Promise<void> {
     for (let written = 0; written < chunk.byteLength; )
       written += (await this.#file.write(chunk, written, chunk.byteLength - written, position + written)).bytesWritten
+    giveBack(chunk)
   }
 
   #check(): void {

@@ -1,7 +1,7 @@
+import { giveBack } from '../../../../core/flow/give-back.ts'
 import type { Codec } from '../../codecs.ts'
 import { codecs, compress } from '../../codecs.ts'
 import type { OutHeader } from '../../driver.ts'
-import { giveBack } from './give-back.ts'
 import { headerBytes, transactionalBit, writeHeader } from './record-batch.ts'
 
 /** A batch that is closed to further records: its bytes are whole but for the header. */

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Connection } from '@platformatic/kafka'
 import { NetworkError, Reader, TimeoutError, Writer } from '@platformatic/kafka'
-import { giveBack } from './give-back.ts'
+import { giveBack } from '../../../../core/flow/give-back.ts'
 
 /** A request whose bytes are worth care: how it is written and its answer read. */
 export interface RecordApi<Request, Answer> {
