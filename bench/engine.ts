@@ -302,11 +302,11 @@ async function benchStart(): Promise<readonly BenchRow[]> {
     for (let n = 0; n < count; n++) await pipeline.start('go', [message({ n }, null, 0)]).done
     if (round >= 0) micros.push(((performance.now() - begin) * 1000) / count)
   }
-  return [against('start to end of an event execution, 5 nodes', micros, 20, 'µs/execution'), benchIdle()]
+  return [against('start to end of an event execution, 5 nodes', micros, 20, 'µs/execution'), await benchIdle()]
 }
 
 /** The memory of executions that have begun and wait: opened by a trigger that gives nothing yet. */
-function benchIdle(): BenchRow {
+async function benchIdle(): Promise<BenchRow> {
   const count = 100_000
   const opened: unknown[] = []
   let open: (() => unknown) | null = null
@@ -344,7 +344,7 @@ function benchIdle(): BenchRow {
   const sizes: number[] = []
   for (let round = 0; round < 5; round++) {
     const pipeline = compile(planned.value, withOpener, host)
-    void pipeline.open()
+    await pipeline.open()
     const make: (() => unknown) | null = open
     if (make === null) throw new Error('the trigger did not open')
     const before = heapAfterCollection()
