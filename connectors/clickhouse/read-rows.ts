@@ -32,7 +32,7 @@ export async function* readLines(
   answer: Readable,
   limits: { readonly rowBytesMax: number; readonly bytesMax: number },
 ): AsyncGenerator<readonly string[]> {
-  const reader = new LineReader(limits.rowBytesMax, true)
+  const reader = new LineReader(limits.rowBytesMax)
   const lines = new RowLines(limits.rowBytesMax)
   let bytes = 0
   for await (const chunk of answer as AsyncIterable<Uint8Array>) {
@@ -78,7 +78,8 @@ class RowLines {
     if (this.#told !== null) throw new Error(this.#told)
   }
 
-  line(text: string): void {
+  line(bytes: Buffer, begin: number, end: number): void {
+    const text = bytes.toString('utf8', begin, end)
     if (this.#told === null && text.startsWith('{')) this.#lines.push(text)
     else if (this.#told !== null || text !== '') this.#told = `${this.#told ?? ''}${text}\n`.slice(0, toldMax)
   }

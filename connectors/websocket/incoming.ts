@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { NodeError } from '../../core/flow/failure.ts'
+import { JsonReader } from '../../core/json/json-reader.ts'
 
 /** How messages become values: `auto` gives text for text and bytes for binary. */
 export const incomingFormats = ['json', 'text', 'bytes', 'auto'] as const
@@ -10,18 +11,26 @@ export type Decoder = (data: Buffer, isBinary: boolean) => unknown
 
 /** The decoder of a format. Text frames have been checked for UTF-8 by the transport, binary ones are checked here. */
 export function decoderOf(format: IncomingFormat): Decoder {
-  return decoders[format]
+  return format === 'json' ? jsonDecoder() : decoders[format]
 }
 
-const decoders: Readonly<Record<IncomingFormat, Decoder>> = {
-  json: (data, isBinary) => {
-    const text = textOf(data, isBinary)
+function jsonDecoder(): Decoder {
+  let binary = false
+  const reader = new JsonReader((data) => {
+    const text = textOf(data, binary)
     try {
       return JSON.parse(text)
     } catch {
       throw new NodeError('websocket.not-json', `a message of ${data.length} bytes is not JSON: ${shown(text)}`)
     }
-  },
+  })
+  return (data, isBinary) => {
+    binary = isBinary
+    return reader.read(data, 0, data.length)
+  }
+}
+
+const decoders: Readonly<Record<Exclude<IncomingFormat, 'json'>, Decoder>> = {
   text: textOf,
   bytes: ownBytes,
   auto: (data, isBinary) => (isBinary ? ownBytes(data) : data.toString()),

@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer'
+import { JsonReader } from '../json/json-reader.ts'
 import type { Size } from './credits.ts'
 import { LineReader } from './lines.ts'
 import type { RecordReader, Records, UnreadableRecord } from './record-source.ts'
@@ -23,10 +25,11 @@ export function lineRecords(options: LineRecordsOptions): RecordReader {
 class LineRecords implements RecordReader {
   readonly #options: LineRecordsOptions
   readonly #lines: LineReader
+  readonly #json = new JsonReader(parseJson)
 
   constructor(options: LineRecordsOptions) {
     this.#options = options
-    this.#lines = new LineReader(options.lineBytesMax, options.format === 'ndjson')
+    this.#lines = new LineReader(options.lineBytesMax)
   }
 
   push(chunk: Uint8Array): void {
@@ -43,13 +46,13 @@ class LineRecords implements RecordReader {
 
   take(limit: Size): Records | null {
     const { format } = this.#options
-    const found = format === 'lines' ? new TextLines(this.#options) : new JsonLines(this.#options)
+    const found = format === 'lines' ? new TextLines(this.#options) : new JsonLines(this.#options, this.#json)
     const run = this.#lines.take(limit.messages, limit.bytes, found)
     if (run === null) return null
     const { values, unreadable } = found
     const again = (): readonly unknown[] => {
       if (format === 'lines') return values
-      const repeated = new JsonLines(this.#options)
+      const repeated = new JsonLines(this.#options, this.#json)
       this.#lines.again(run, repeated)
       return repeated.values
     }
@@ -66,8 +69,8 @@ class TextLines {
     this.#options = options
   }
 
-  line(text: string): void {
-    this.values.push(text)
+  line(bytes: Buffer, begin: number, end: number): void {
+    this.values.push(bytes.toString('utf8', begin, end))
   }
 
   tooLong(number: number, bytes: number, head: string): void {
@@ -79,20 +82,22 @@ class JsonLines {
   readonly values: unknown[] = []
   readonly unreadable: UnreadableRecord[] = []
   readonly #options: LineRecordsOptions
+  readonly #json: JsonReader
 
-  constructor(options: LineRecordsOptions) {
+  constructor(options: LineRecordsOptions, json: JsonReader) {
     this.#options = options
+    this.#json = json
   }
 
-  line(text: string, number: number, wrongUtf8: boolean): void {
-    if (text === '' || text.trim() === '') return
-    if (wrongUtf8) this.#refuse(text, number, 'is not UTF-8')
-    else
-      try {
-        this.values.push(JSON.parse(text))
-      } catch {
-        this.#refuse(text, number, 'is not JSON')
-      }
+  line(bytes: Buffer, begin: number, end: number, number: number): void {
+    if (begin === end) return
+    try {
+      this.values.push(this.#json.read(bytes, begin, end))
+    } catch {
+      const text = bytes.toString('utf8', begin, end)
+      if (text.trim() === '') return
+      this.#refuse(text, number, isUtf8(bytes.subarray(begin, end)) ? 'is not JSON' : 'is not UTF-8')
+    }
   }
 
   tooLong(number: number, bytes: number, head: string): void {
@@ -107,6 +112,13 @@ class JsonLines {
       value: text.slice(0, keptCharactersMax),
     })
   }
+}
+
+function parseJson(bytes: Buffer, begin: number, end: number): unknown {
+  const text = bytes.toString('utf8', begin, end)
+  // Bytes that are not UTF-8 became this sign.
+  if (text.includes('\ufffd') && !isUtf8(bytes.subarray(begin, end))) throw new SyntaxError('not UTF-8')
+  return JSON.parse(text)
 }
 
 function tooLong(options: LineRecordsOptions, number: number, bytes: number, head: string): UnreadableRecord {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { lineRecords } from './line-records.ts'
 import type { LineConsumer, LineRun } from './lines.ts'
 import { LineReader } from './lines.ts'
 
@@ -20,8 +21,8 @@ class Keeper implements LineConsumer {
     this.#lineBytesMax = lineBytesMax
   }
 
-  line(text: string, number: number): void {
-    this.found.push({ number, text, long: false })
+  line(bytes: Buffer, begin: number, end: number, number: number): void {
+    this.found.push({ number, text: bytes.toString('utf8', begin, end), long: false })
   }
   tooLong(number: number, bytes: number, head: string): void {
     this.found.push({
@@ -54,12 +55,11 @@ function read(
   chunks: readonly Uint8Array[],
   options: {
     readonly lineBytesMax: number
-    readonly whole: boolean
     readonly linesMax: number
     readonly bytesMax: number
   },
 ): { found: Found[]; again: Found[]; runs: { lines: number; bytes: number }[] } {
-  const reader = new LineReader(options.lineBytesMax, options.whole)
+  const reader = new LineReader(options.lineBytesMax)
   const found: Found[] = []
   const again: Found[] = []
   const runs: { lines: number; bytes: number }[] = []
@@ -104,12 +104,11 @@ test('lines do not depend on where the bytes, or the batches, are cut', () => {
     fc.property(
       text,
       fc.array(fc.nat(), { maxLength: 12 }),
-      fc.boolean(),
       fc.integer({ min: 1, max: 50 }),
       fc.integer({ min: 1, max: 10 }),
       fc.integer({ min: 1, max: 100 }),
-      (bytes, places, whole, lineBytesMax, linesMax, bytesMax) => {
-        const { found, again, runs } = read(cut(bytes, places), { lineBytesMax, whole, linesMax, bytesMax })
+      (bytes, places, lineBytesMax, linesMax, bytesMax) => {
+        const { found, again, runs } = read(cut(bytes, places), { lineBytesMax, linesMax, bytesMax })
         expect(found).toEqual(naive(bytes, lineBytesMax))
         expect(again).toEqual(found)
         for (const run of runs) expect(run.lines <= linesMax && (run.bytes <= bytesMax || run.lines === 1)).toBe(true)
@@ -120,7 +119,7 @@ test('lines do not depend on where the bytes, or the batches, are cut', () => {
 })
 
 test('a line without end is thrown away as it comes', () => {
-  const reader = new LineReader(1000, true)
+  const reader = new LineReader(1000)
   const before = process.memoryUsage().arrayBuffers
   const keeper = new Keeper(1000)
   const take = (): void => {
@@ -139,18 +138,22 @@ test('a line without end is thrown away as it comes', () => {
   ])
 })
 
-test('bytes that are not UTF-8 are told apart line by line', () => {
-  const reader = new LineReader(1000, true)
-  const told: boolean[] = []
-  reader.push(Buffer.from([0x61, 0x0a, 0xff, 0xfe, 0x0a, 0xc3, 0xa4, 0x0a]))
-  while (
-    reader.take(10, 100, { line: (_text, _number, wrong) => void told.push(wrong), tooLong: () => undefined }) !== null
-  );
-  expect(told).toEqual([false, true, false])
+test('a line that is not UTF-8, or not JSON, is told apart from those around it', () => {
+  const records = lineRecords({ format: 'ndjson', where: 'a file', node: 'in', lineBytesMax: 1000 })
+  const lines = ['{"n":1}', '{"n":"\xff"}', '', ' \t', '{"n":2', ...Array.from({ length: 40 }, (_, n) => `{"n":${n}}`)]
+  records.push(Buffer.from(`${lines.join('\n')}\n{"n":"\xfe"}\n{"n":"\xc3\xa4"}\n`, 'latin1'))
+  const taken = records.take({ messages: 100, bytes: 10_000 })
+  expect(taken?.values).toEqual([{ n: 1 }, ...Array.from({ length: 40 }, (_, n) => ({ n })), { n: 'ä' }])
+  expect(taken?.unreadable.map((each) => each.failure.message.split(':')[0])).toEqual([
+    'line 2 of a file is not UTF-8',
+    'line 5 of a file is not JSON',
+    'line 46 of a file is not UTF-8',
+  ])
+  expect(taken?.again()).toEqual(taken?.values)
 })
 
 test('another text counts its lines from one and may begin with a mark of its own', () => {
-  const reader = new LineReader(1000, false)
+  const reader = new LineReader(1000)
   const keeper = new Keeper(1000)
   const take = (): void => {
     while (reader.take(10, 100, keeper) !== null);

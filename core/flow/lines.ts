@@ -1,5 +1,3 @@
-import { isUtf8 } from 'node:buffer'
-
 const newline = 10
 const carriageReturn = 13
 const markBytes = 3
@@ -7,8 +5,8 @@ const longLineHeadBytes = 200
 
 /** What becomes of the lines that a reader finds. */
 export interface LineConsumer {
-  /** A line without its ending; `number` counts from 1. `wrongUtf8`: bytes that are not UTF-8 became U+FFFD. */
-  line(text: string, number: number, wrongUtf8: boolean): void
+  /** A line without its ending: where it lies in some bytes. `number` counts from 1. */
+  line(bytes: Buffer, begin: number, end: number, number: number): void
   /** A line over the limit, of which only the beginning was kept. */
   tooLong(number: number, bytes: number, head: string): void
 }
@@ -21,19 +19,15 @@ export interface LineRun {
 
 /**
  * Cuts bytes into lines, wherever the chunks were cut. It copies only what lies across two chunks, looks for line ends
- * natively, and makes text for a whole block at once where that is safe. No I/O: bytes are pushed, lines are pulled.
+ * natively, and leaves it to the consumer what to make of the bytes. No I/O: bytes are pushed, lines are pulled.
  *
  * A line ends at `\n` or `\r\n`; the last one may end with the input. A byte order mark at the beginning is skipped.
  * Never more than a chunk and `lineBytesMax` are kept.
  */
 export class LineReader {
   readonly #lineBytesMax: number
-  readonly #wholeBlocks: boolean
   /** Whole lines, being taken. */
   #block: Buffer = empty
-  /** The block as text, where each byte is one character. */
-  #text: string | null = null
-  #wrongUtf8 = false
   #at = 0
   /** Bytes after the last line end, in the pieces in which they came. */
   #rest: Buffer[] = []
@@ -44,13 +38,8 @@ export class LineReader {
   #number = 1
   #fresh = true
 
-  /**
-   * `wholeBlocks`: texts may be slices of one large text. Faster, but a slice that somebody keeps holds all of it:
-   * for texts that are parsed at once and dropped.
-   */
-  constructor(lineBytesMax: number, wholeBlocks: boolean) {
+  constructor(lineBytesMax: number) {
     this.#lineBytesMax = lineBytesMax
-    this.#wholeBlocks = wholeBlocks
   }
 
   /** Adds bytes, which must not change later. To be called when `take` has answered null. */
@@ -103,7 +92,7 @@ export class LineReader {
     const stop = Math.min(block.length, begin + bytesMax)
     let at = begin
     for (let lines = 0; lines < linesMax && at < block.length; lines++) {
-      const found = this.#text === null ? block.indexOf(newline, at) : this.#text.indexOf('\n', at)
+      const found = block.indexOf(newline, at)
       const end = found < 0 ? block.length : found
       const next = found < 0 ? end : end + 1
       if (next > stop && lines > 0) break
@@ -118,7 +107,7 @@ export class LineReader {
 
   /** Hands over the lines of a run once more. */
   again(run: LineRun, consumer: LineConsumer): void {
-    const reader = new LineReader(this.#lineBytesMax, false)
+    const reader = new LineReader(this.#lineBytesMax)
     reader.#fresh = false
     reader.#number = run.firstLine
     reader.#open(bufferOf(run.bytes))
@@ -131,27 +120,17 @@ export class LineReader {
     const textEnd = end > begin && block[end - 1] === carriageReturn ? end - 1 : end
     if (end - begin > this.#lineBytesMax)
       consumer.tooLong(number, end - begin, block.toString('utf8', begin, begin + longLineHeadBytes))
-    else if (this.#text !== null) consumer.line(this.#text.slice(begin, textEnd), number, false)
-    else {
-      const text = block.toString('utf8', begin, textEnd)
-      consumer.line(text, number, this.#wrongUtf8 && !isUtf8(block.subarray(begin, textEnd)))
-    }
+    else consumer.line(block, begin, textEnd, number)
   }
 
   #open(block: Buffer): void {
     this.#block = block
     this.#at = this.#fresh ? beginOf(block) : 0
     this.#fresh = false
-    this.#text = null
-    this.#wrongUtf8 = !isUtf8(block)
-    if (!this.#wholeBlocks || this.#wrongUtf8) return
-    const text = block.toString('utf8')
-    if (text.length === block.length) this.#text = text
   }
 
   #close(): void {
     this.#block = empty
-    this.#text = null
     this.#at = 0
   }
 
