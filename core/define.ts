@@ -106,7 +106,12 @@ export type AsyncWork = (
   signal: AbortSignal,
   scope: Scope,
 ) => Promise<Message | readonly Message[] | null>
-export type ExpandWork = (message: Message, signal: AbortSignal, scope: Scope) => AsyncIterable<Message>
+/** Gives one message after the other, or several at once where they come so: what is given at once leaves as one batch. */
+export type ExpandWork = (
+  message: Message,
+  signal: AbortSignal,
+  scope: Scope,
+) => AsyncIterable<Message | readonly Message[]>
 /** Gets one observable per input port and gives one per output port; settles or passes on every receipt that it gets. */
 export type StreamWork = (inputs: readonly Observable<Batch>[]) => readonly Observable<Batch>[]
 

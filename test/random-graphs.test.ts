@@ -421,7 +421,7 @@ const asyncNode = define({
 const expandNode = define({
   name: 'graph.expand',
   version: 1,
-  summary: 'Gives several numbers one by one; some break half-way.',
+  summary: 'Gives several numbers, some of them at once; some inputs break half-way.',
   inputs: ['in'],
   outputs: ['out'],
   config: z.strictObject({ modulus: z.int(), count: z.int() }),
@@ -434,11 +434,16 @@ const expandNode = define({
         const n = numberOf(each)
         const breaks = n % config.modulus === 0
         const count = breaks ? Math.floor(config.count / 2) : config.count
+        let group: Message[] = []
         for (let index = 0; index < count; index++) {
           await wait(context.host.clock, (n + index) % 4, [signal])
           signal.throwIfAborted()
-          yield withValue(each, { n: n + index * 7 })
+          group.push(withValue(each, { n: n + index * 7 }))
+          if ((n + index) % 3 === 0) continue
+          yield group
+          group = []
         }
+        if (group[0] !== undefined) yield group[0]
         if (breaks) throw new NodeError('graph.no', 'broken off')
       },
   },

@@ -106,7 +106,7 @@ export const clickhouseQueryV1 = define({
           answer = await connection.query({ sql: config.query, parameters, settings }, signal)
           if (config.rows === 'each') {
             for await (const rows of readRows(answer, config))
-              for (const row of rows) yield context.result(message, row)
+              yield rows.map((row) => context.result(message, row))
           } else if (config.rows === 'all') {
             const all: unknown[] = []
             for await (const rows of readRows(answer, config)) for (const row of rows) all.push(row)

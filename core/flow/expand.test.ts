@@ -84,6 +84,27 @@ describe('the child gate', () => {
     expect(feed.ends).toEqual(['0'])
   })
 
+  test('what is given at once leaves at once, but no more of it than there is room for', async () => {
+    const feed = new Feed()
+    const receipts: Receipt[] = []
+    const work: ExpandWork = async function* (each) {
+      yield [0, 1, 2].map((n) => withValue(each, n))
+      yield [3, 4, 5, 6, 7, 8].map((n) => withValue(each, n))
+    }
+    const sizes: number[] = []
+    const made = expand(work, limits, feed.context)(feed.input)
+    made.out.subscribe((given) => void sizes.push(given.messages.length))
+    const out = feed.seen(made.out, (receipt) => void receipts.push(receipt))
+    feed.give(['a'])
+    for (let round = 0; round < 10; round++) {
+      await feed.run(10)
+      for (const each of receipts.splice(0)) each.settle()
+    }
+    expect(out).toHaveLength(9)
+    expect(sizes).toEqual([3, 1, 4, 1])
+    expect(feed.ends).toEqual(['0'])
+  })
+
   test('an input closes when its iterator has ended and all that it gave has closed; one failed child fails it', async () => {
     const { feed, receipts } = bench(new Iterators(upTo(2)))
     feed.give(['a'])

@@ -17,8 +17,6 @@ import type { Receipt, ReceiptOwner } from './receipt.ts'
 import { openReceipt } from './receipt.ts'
 import type { Scope } from './scope.ts'
 
-const oneMessage: Size = { messages: 1, bytes: 0 }
-
 /**
  * Turns each message into as many as its iterator gives. The iterator is asked for the next one only while the child gate is open,
  * so a slow reader downstream suspends it. The input is held until the iterator has ended and all it gave is settled.
@@ -179,14 +177,16 @@ class Expander implements ReceiptOwner {
     let over = false
     try {
       for (;;) {
-        if (!this.#gate.open) await deadline.race(new Promise<void>((resolve) => this.#atGate.push(resolve)))
+        await this.#opened(deadline)
         const next = await deadline.race(iterator.next())
         if (next.done === true) {
           over = true
           return
         }
         counted()
-        this.#emit(next.value, scope, parent)
+        const { value } = next
+        if (isOne(value)) this.#emit([value], scope, parent)
+        else await this.#emitAll(value, scope, parent, deadline)
       }
     } finally {
       // An iterator that is left early is told so, and nobody waits for one that does not listen.
@@ -194,12 +194,28 @@ class Expander implements ReceiptOwner {
     }
   }
 
-  #emit(message: Message, scope: Scope, parent: Parent): void {
-    this.#gate.overdraw(oneMessage)
+  async #opened(deadline: Deadline): Promise<void> {
+    if (!this.#gate.open) await deadline.race(new Promise<void>((resolve) => this.#atGate.push(resolve)))
+  }
+
+  /** No more at a time than there is room for. */
+  async #emitAll(messages: readonly Message[], scope: Scope, parent: Parent, deadline: Deadline): Promise<void> {
+    for (let at = 0; at < messages.length; ) {
+      await this.#opened(deadline)
+      const { limit, inFlight } = this.#gate
+      const part = messages.slice(at, at + Math.max(1, limit.messages - inFlight.messages))
+      this.#emit(part, scope, parent)
+      at += part.length
+    }
+  }
+
+  #emit(messages: readonly Message[], scope: Scope, parent: Parent): void {
+    const size: Size = { messages: messages.length, bytes: 0 }
+    this.#gate.overdraw(size)
     const ticket = this.#tickets++
     this.#children.set(ticket, parent)
     parent.open += 1
-    this.out.next(batch([message], openReceipt(this, ticket, oneMessage), scope))
+    this.out.next(batch(messages, openReceipt(this, ticket, size), scope))
   }
 
   #end(parent: Parent, failure: Failure | null): void {
@@ -235,4 +251,8 @@ class Expander implements ReceiptOwner {
 
 function isEpoch(turn: Turn): boolean {
   return turn.mark?.kind === 'epoch'
+}
+
+function isOne(given: Message | readonly Message[]): given is Message {
+  return !Array.isArray(given)
 }

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Client } from '../../sdk/index.ts'
 import { connect } from '../../sdk/index.ts'
 import { testProxy, until } from '../../server/testing.ts'
+import { barriers } from '../axe.fixture.ts'
 import { launchChromium, noChromium } from '../browser.fixture.ts'
 import { FrameLog } from './frame-log.fixture.ts'
 import { listings } from './page/symbols.ts'
@@ -265,6 +266,7 @@ describe('the market page', () => {
     )
     expect(scrolls).toBe(0)
     await page.screenshot({ path: `${pictures}/phone-360.png`, fullPage: true })
+    expect(await barriers(page)).toStrictEqual([])
   })
 
   it.each(['light', 'dark'] as const)('is drawn in %s', async (colorScheme) => {
@@ -273,6 +275,7 @@ describe('the market page', () => {
     const [red = 0] = /\d+/.exec(background) ?? []
     expect(Number(red) > 128).toBe(colorScheme === 'light')
     await page.screenshot({ path: `${pictures}/live-${colorScheme}.png` })
+    expect(await barriers(page)).toStrictEqual([])
     expect(complaints).toStrictEqual([])
   })
 })

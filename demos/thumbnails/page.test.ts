@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { testProxy } from '../../server/testing.ts'
+import { barriers } from '../axe.fixture.ts'
 import { launchChromium, noChromium } from '../browser.fixture.ts'
 import { repeatClip } from './long-clip.fixture.ts'
 import type { RunningDemo } from './server.ts'
@@ -311,6 +312,7 @@ describe('the thumbnails page', () => {
     await card('long.mp4').getByRole('button', { name: 'Stop' }).click()
     await inState('long.mp4', 'stopped').waitFor()
     expect(await scrolls()).toBe(0)
+    expect(await barriers(page)).toStrictEqual([])
     await page.screenshot({ path: `${pictures}/phone-360.png`, fullPage: true })
   })
 
@@ -321,8 +323,10 @@ describe('the thumbnails page', () => {
     const [red = 0] = /\d+/.exec(background) ?? []
     expect(Number(red) > 128).toBe(colorScheme === 'light')
     await page.screenshot({ path: `${pictures}/empty-${colorScheme}.png`, fullPage: true })
+    expect(await barriers(page)).toStrictEqual([])
     await choose(existsSync(realClip) ? realClip : clips.paths.end)
     await page.locator('.card[data-state=done]').waitFor()
     await page.screenshot({ path: `${pictures}/done-${colorScheme}.png`, fullPage: true })
+    expect(await barriers(page)).toStrictEqual([])
   })
 })

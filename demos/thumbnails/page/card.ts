@@ -71,7 +71,7 @@ export class Card {
       this.#figures.set(label, value)
       figures.append(element('div', {}, element('dt', {}, label), value))
     }
-    const title = element('h3', { title: name }, name)
+    const title = element('h2', { title: name }, name)
     this.root = element(
       'article',
       { class: 'card', 'aria-label': name },
