@@ -92,6 +92,16 @@ edges: [in -> out]
     expect((await flows.read(from)).filter((each) => each.headers['millrace-replayed'] === '2')).toHaveLength(4)
   })
 
+  test('are all sent when two replays run at the same time', async (context) => {
+    if (noKafka !== null) return context.skip(noKafka)
+    const { file, from } = await poisoned(2)
+    const replays = await Promise.all([1, 2].map(() => cli(['dead-letter', 'replay', file], { cwd })))
+    expect(replays.map((each) => each.code)).toEqual([0, 0])
+    expect(await listed(file)).toEqual([])
+    const again = (await flows.read(from)).filter((each) => each.headers['millrace-replayed'] !== undefined)
+    expect(new Set(again.map((each) => each.key))).toEqual(new Set(['k0', 'k3', 'k6', 'k9']))
+  })
+
   test('lose none when a replay is killed', async (context) => {
     if (noKafka !== null) return context.skip(noKafka)
     const { file, from, dead } = await poisoned(1)

@@ -105,8 +105,7 @@ export const clickhouseQueryV1 = define({
         try {
           answer = await connection.query({ sql: config.query, parameters, settings }, signal)
           if (config.rows === 'each') {
-            for await (const rows of readRows(answer, config))
-              yield rows.map((row) => context.result(message, row))
+            for await (const rows of readRows(answer, config)) yield rows.map((row) => context.result(message, row))
           } else if (config.rows === 'all') {
             const all: unknown[] = []
             for await (const rows of readRows(answer, config)) for (const row of rows) all.push(row)

@@ -316,9 +316,23 @@ edges: [in -> all, all -> size, size -> out]
 
   test('lanes share the partitions, and each record is read by one of them', async () => {
     const [from, to, group] = [await flows.topic(4), await flows.topic(), id()]
-    await flows.write(from, orders(1_000))
     const pipeline = await flows.start(copy(from, to, group, '', 'lanes: 2'))
+    const limits = { perSecondMax: 100_000, examinedPerSecondMax: 100_000, valueCharsMax: 1_000, filter: null }
+    const shown: string[] = []
+    let missed = 0
+    const detach = pipeline.sample('in', 'out', limits, (report) => {
+      shown.push(...report.samples.map((each) => JSON.stringify(each.value)))
+      missed += report.missed
+    })
     await pipeline.open()
+    await flows.write(from, orders(1_000))
+    await until(
+      async () => shown.length + missed === 1_000,
+      'each record was shown or counted, whichever lane it went by',
+    )
+    expect(new Set(shown).size).toBe(shown.length)
+    expect(shown.length).toBeGreaterThan(100)
+    detach()
     await until(async () => (await flows.groupOffset(group, from)) === 1_000, 'all is committed', 60_000)
     expect(
       pipeline
