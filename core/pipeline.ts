@@ -26,6 +26,8 @@ export interface Pipeline {
   readonly executions: ReadonlyMap<string, Execution>
   /** Every execution that starts, also those that triggers start by themselves. */
   readonly started$: Observable<Execution>
+  /** Every execution that ends. Watching all by it costs nothing for each, as asking each for `done` does. */
+  readonly ended$: Observable<Ended>
   /** Counters per node since the pipeline was made; null when telemetry is compiled out. */
   metrics(): PipelineMetrics | null
   /** Where the stream triggers stand; empty while no stream execution runs. */
@@ -44,6 +46,11 @@ export interface Pipeline {
 }
 
 export type ExecutionState = 'queued' | 'running' | 'draining' | 'suspended' | 'done' | 'failed' | 'stopped' | 'lost'
+
+export interface Ended {
+  readonly execution: Execution
+  readonly outcome: Outcome
+}
 
 export interface Execution {
   readonly id: string

@@ -1,7 +1,7 @@
 import { NodeError } from '../core/flow/failure.ts'
 import { message } from '../core/flow/message.ts'
 import type { Clock, Log } from '../core/host.ts'
-import type { Execution, Outcome, Pipeline, SourceCommand, SourceReport } from '../core/pipeline.ts'
+import type { Ended, Execution, Outcome, Pipeline, SourceCommand, SourceReport } from '../core/pipeline.ts'
 import type { WireOutcome } from '../core/protocol/server-frames.ts'
 import { HttpError } from './http-error.ts'
 import type { Admission } from './topics.ts'
@@ -129,7 +129,11 @@ class Registry implements Workflows {
       failures: 0,
       cancelRestart: () => undefined,
     }
-    const watching = pipeline.started$.subscribe((execution) => this.#watch(entry, execution))
+    const watching = pipeline.started$.subscribe((execution) => {
+      if (isEvent(entry, execution)) this.#events += 1
+    })
+    // What one hears of an end may stop or start others; so it is heard when this one is over altogether.
+    watching.add(pipeline.ended$.subscribe((ended) => queueMicrotask(() => this.#over(entry, ended))))
     this.deployed.set(id, entry)
     try {
       const execution = await pipeline.open(before?.pipeline)
@@ -317,33 +321,27 @@ class Registry implements Workflows {
     })
   }
 
-  #watch(entry: Entry, execution: Execution): void {
-    const workflow = entry.id
-    const { nodes, entries } = entry.pipeline.plan
-    const counts = entries.some((each) => each.lifetime === 'event' && nodes[each.node]?.id === execution.entry)
-    if (counts) this.#events += 1
-    const ended = (outcome: WireOutcome): void => {
-      if (counts) this.#events -= 1
-      this.endedCounts[outcome.state] += 1
-      this.#ended.set(execution.id, {
-        ...viewOf(workflow, execution),
-        state: outcome.state,
-        endedAt: this.#options.clock.now(),
-        outcome,
-      })
-      const oldest = this.#ended.keys().next()
-      if (this.#ended.size > this.#options.keptMax && oldest.done !== true) this.#ended.delete(oldest.value)
-      this.#options.onEnded(execution.id, outcome)
-      if (outcome.state === 'failed' || outcome.state === 'lost') this.#restart(entry, execution)
-    }
-    execution.done.then(
-      (outcome) => ended(wireOutcome(outcome)),
-      (thrown: unknown) => {
-        this.#options.log.write('error', `Execution ${execution.id} broke`, { workflow, error: String(thrown) })
-        ended({ state: 'lost', unsettled: 0, failure: null })
-      },
-    )
+  #over(entry: Entry, { execution, outcome }: Ended): void {
+    const told = wireOutcome(outcome)
+    if (isEvent(entry, execution)) this.#events -= 1
+    this.endedCounts[told.state] += 1
+    this.#ended.set(execution.id, {
+      ...viewOf(entry.id, execution),
+      state: told.state,
+      endedAt: this.#options.clock.now(),
+      outcome: told,
+    })
+    const oldest = this.#ended.keys().next()
+    if (this.#ended.size > this.#options.keptMax && oldest.done !== true) this.#ended.delete(oldest.value)
+    this.#options.onEnded(execution.id, told)
+    if (told.state === 'failed') this.#restart(entry, execution)
   }
+}
+
+/** Whether an execution was started at an event trigger, by hand or by a request. */
+function isEvent({ pipeline }: Entry, { entry }: Execution): boolean {
+  const { nodes, entries } = pipeline.plan
+  return entries.some((each) => each.lifetime === 'event' && nodes[each.node]?.id === entry)
 }
 
 /** Without a name the first event trigger is meant. */

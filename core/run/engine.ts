@@ -12,8 +12,10 @@ import { message } from '../flow/message.ts'
 import type { Scope } from '../flow/scope.ts'
 import type { Host } from '../host.ts'
 import type {
+  Ended,
   Execution,
   NodeMetrics,
+  Outcome,
   Pipeline,
   PipelineMetrics,
   SampleLimits,
@@ -48,6 +50,7 @@ export class Engine {
   readonly #triggers = new Map<string, Trigger>()
   readonly #runs = new Map<string, Run>()
   readonly #started = new Subject<Execution>()
+  readonly #ended = new Subject<Ended>()
   readonly #counts = new Map<number, StageCounts>()
   readonly #counters = new Map<number, readonly { readonly node: number; readonly port: string }[]>()
   readonly #portTaps = new Map<string, ((messages: readonly Message[]) => void)[]>()
@@ -162,6 +165,10 @@ export class Engine {
     if (run === this.#stream) this.#stream = null
   }
 
+  announce(run: Run, outcome: Outcome): void {
+    if (this.#ended.observed) this.#ended.next({ execution: run, outcome })
+  }
+
   /** Notes a closing that `release` must wait for. */
   closing(promise: Promise<void>): void {
     const noted = promise.catch((thrown: unknown) =>
@@ -177,6 +184,7 @@ export class Engine {
       plan: this.plan,
       executions: runs,
       started$: this.#started,
+      ended$: this.#ended,
       sourceOf,
       start: (entry, input, id) => this.#start(entry, input, id ?? null),
       open: (before) => this.#open(before),
@@ -392,6 +400,7 @@ export class Engine {
     this.closing(this.shared.release(this))
     await Promise.all([...this.#closing])
     this.#started.complete()
+    this.#ended.complete()
   }
 }
 

@@ -22,6 +22,8 @@ export interface RunOwner {
   readonly host: Host
   executionId(scope: number): string
   finished(run: Run): void
+  /** All that hears of its end has. */
+  announce(run: Run, outcome: Outcome): void
 }
 
 export const noSize: Size = { messages: 0, bytes: 0 }
@@ -235,6 +237,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     const waiting = this.#waiting
     this.#waiting = null
     if (waiting !== null) for (const resolve of waiting) resolve(this.#outcome)
+    this.engine.announce(this, this.#outcome)
   }
 
   protected onFinish(): void {}

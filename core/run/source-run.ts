@@ -10,7 +10,7 @@ import type { ReceiptOwner } from '../flow/receipt.ts'
 import { openReceipt } from '../flow/receipt.ts'
 import type { Scope } from '../flow/scope.ts'
 import type { DeadLetter, Host } from '../host.ts'
-import type { SourceReport } from '../pipeline.ts'
+import type { Outcome, SourceReport } from '../pipeline.ts'
 import type { Emission, FeedReader } from './feed.ts'
 import { Feed } from './feed.ts'
 import type { Run, RunOwner } from './run.ts'
@@ -100,6 +100,10 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
 
   executionId(scope: number): string {
     return this.#engine.executionId(scope)
+  }
+
+  announce(run: Run, outcome: Outcome): void {
+    this.#engine.announce(run, outcome)
   }
 
   finished(run: Run): void {

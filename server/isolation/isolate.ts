@@ -6,6 +6,7 @@ import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { DeadLetter, Host, PoolOptions, Span } from '../../core/host.ts'
 import type {
+  Ended,
   Execution,
   ExecutionState,
   Outcome,
@@ -58,6 +59,7 @@ class IsolatedPipeline implements Pipeline {
   readonly #options: IsolationOptions
   readonly #executions = new Map<string, RemoteExecution>()
   readonly #started = new Subject<Execution>()
+  readonly ended$ = new Subject<Ended>()
   readonly #taps = new Map<number, ThreadTap>()
   #thread: Thread | null = null
   #metrics: PipelineMetrics | null = null
@@ -224,8 +226,17 @@ class IsolatedPipeline implements Pipeline {
   }
 
   #add(id: string, entry: string, startedAt: number, lasting: boolean, thread: Thread): RemoteExecution {
-    const execution = new RemoteExecution(id, entry, startedAt, lasting, thread, this.plan.settings.stopMsMax, () =>
-      this.#executions.delete(id),
+    const execution = new RemoteExecution(
+      id,
+      entry,
+      startedAt,
+      lasting,
+      thread,
+      this.plan.settings.stopMsMax,
+      (outcome) => {
+        this.#executions.delete(id)
+        if (this.ended$.observed) this.ended$.next({ execution, outcome })
+      },
     )
     this.#executions.set(id, execution)
     if (this.#started.observed) this.#started.next(execution)
@@ -263,7 +274,7 @@ class RemoteExecution implements Execution {
   readonly state$ = new BehaviorSubject<ExecutionState>('running')
   readonly done: Promise<Outcome>
   readonly #stopMsMax: number
-  readonly #onEnd: () => void
+  readonly #onEnd: (outcome: Outcome) => void
   #resolve: (outcome: Outcome) => void = () => undefined
 
   constructor(
@@ -273,7 +284,7 @@ class RemoteExecution implements Execution {
     lasting: boolean,
     thread: Thread,
     stopMsMax: number,
-    onEnd: () => void,
+    onEnd: (outcome: Outcome) => void,
   ) {
     this.lasting = lasting
     this.id = id
@@ -295,8 +306,8 @@ class RemoteExecution implements Execution {
     if (this.state$.closed || this.state$.isStopped) return
     this.state$.next(outcome.state)
     this.state$.complete()
-    this.#onEnd()
     this.#resolve(outcome)
+    this.#onEnd(outcome)
   }
 
   /** Asks the thread; one that does not answer in time is ended, and with it everything in it. */

@@ -3,6 +3,7 @@ import type { Plan } from '../../core/document/plan.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { Host } from '../../core/host.ts'
 import type {
+  Ended,
   Execution,
   ExecutionState,
   NodeMetrics,
@@ -29,6 +30,7 @@ class LanedPipeline implements Pipeline {
   readonly plan: Plan
   readonly executions = new Map<string, Execution>()
   readonly started$ = new Subject<Execution>()
+  readonly ended$ = new Subject<Ended>()
   readonly #lanes: readonly Pipeline[]
 
   constructor(plan: Plan, host: Host, options: IsolationOptions) {
@@ -114,12 +116,16 @@ class LanedPipeline implements Pipeline {
   async release(limitMs?: number): Promise<void> {
     await Promise.all(this.#lanes.map((lane) => lane.release(limitMs)))
     this.started$.complete()
+    this.ended$.complete()
   }
 
   #add(parts: readonly Execution[]): Execution {
     const execution = new LanedExecution(parts)
     this.executions.set(execution.id, execution)
-    void execution.done.then(() => this.executions.delete(execution.id))
+    void execution.done.then((outcome) => {
+      this.executions.delete(execution.id)
+      this.ended$.next({ execution, outcome })
+    })
     this.started$.next(execution)
     return execution
   }

@@ -126,11 +126,11 @@ async function make(plan: Plan, before?: Pipeline): Promise<Pipeline> {
   pipeline.started$.subscribe((execution) => {
     running.set(execution.id, execution)
     peer.notify('started', execution.id, execution.entry, execution.startedAt, execution.lasting)
-    void execution.done.then((outcome) => {
-      running.delete(execution.id)
-      peer.notify('metrics', pipeline.metrics(), pipeline.sources())
-      peer.notify('ended', execution.id, outcome)
-    })
+  })
+  pipeline.ended$.subscribe(({ execution, outcome }) => {
+    running.delete(execution.id)
+    peer.notify('metrics', pipeline.metrics(), pipeline.sources())
+    peer.notify('ended', execution.id, outcome)
   })
   const metrics = setInterval(() => {
     if (opened === null) return
