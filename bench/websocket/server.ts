@@ -8,6 +8,7 @@ import { parse } from '../../core/document/parse.ts'
 import { plan } from '../../core/document/plan.ts'
 import { catalogue } from '../../nodes.ts'
 import { createHost } from '../../server/host.ts'
+import { createWorkflows } from '../../server/workflows.ts'
 
 /**
  * A server in a process of its own: `ours ws echo` or `bare uws broadcast`. It sends its port, and answers each message of its parent
@@ -106,8 +107,17 @@ async function ours(which: string, kind: string): Promise<number> {
         throw new Error(letters[0]?.failure.message)
       },
     })
-    const execution = compile(planned.value, catalogue, host).start('ws')
-    void execution.done.then((outcome) => reject(new Error(outcome.failure?.message)))
+    // As in a server: it watches all executions of what it runs.
+    const workflows = createWorkflows({
+      clock: host.clock,
+      log: host.log,
+      keptMax: 1_000,
+      runningMax: 1_000,
+      onEnded: () => undefined,
+    })
+    workflows
+      .deploy('bench', compile(planned.value, catalogue, host))
+      .then((execution) => void execution?.done.then((outcome) => reject(new Error(outcome.failure?.message))), reject)
   })
 }
 
