@@ -35,7 +35,7 @@ export interface IsolationOptions {
   readonly killMsMax?: number
   readonly lane?: Host['lane']
   /**
-   * A thread whose heap grows over it is ended; 1,024 when left out. A single allocation far over it can still end the process, as Node cannot stop it in time;
+   * A thread whose heap grows over it is ended; 2,048 when left out. A single allocation far over it can still end the process, as Node cannot stop it in time;
    * work that may do that belongs in a pool of processes.
    */
   readonly heapMbMax?: number
@@ -333,8 +333,8 @@ interface ThreadEvents {
   over(failure: Outcome['failure']): void
 }
 
-/** The lower it is, the sooner V8 collects: at half of this a stream of 500,000 messages a second spends twice the time on it. */
-const heapMbMaxUsual = 1_024
+/** The lower it is, the sooner V8 collects: at a quarter of this a stream of 500,000 messages a second collects three times as often. */
+const heapMbMaxUsual = 2_048
 /** Three times what new objects fill before they are looked at. By itself V8 takes double, for memory of which little comes back. */
 const youngMbMax = 96
 /** How long a version may take to open its triggers in a thread that it has taken over. */
