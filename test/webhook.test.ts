@@ -157,6 +157,21 @@ describe('a webhook', () => {
     await expect.poll(() => existsSync(path)).toBe(false)
   })
 
+  test('one that is cut while the server closes gives 503, and one that had time to drain its answer', async () => {
+    const answered = async (limitMs: number): Promise<number> => {
+      const { server, pipeline } = await serving(
+        '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  later: { type: delay@1, config: { delayMs: 300 } }\n  a: { type: respond@1 }',
+        'hook -> later, later -> a',
+      )
+      const call = post(`${server.url}/x`, {})
+      await expect.poll(() => pipeline.executions.size).toBe(1)
+      await pipeline.release(limitMs)
+      return (await call).status
+    }
+    expect(await answered(20)).toBe(503)
+    expect(await answered(10_000)).toBe(200)
+  })
+
   test('a body over the limit is refused, and two workflows cannot take one path', async () => {
     const { server } = await serving(
       '  hook: { type: webhook@1, config: { path: /x, bodyBytesMax: 10 } }\n  a: { type: merge@1 }',

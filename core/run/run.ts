@@ -6,7 +6,7 @@ import type { Mark } from '../flow/batch.ts'
 import { batch, endMark, noMessages } from '../flow/batch.ts'
 import type { CreditGate, Size } from '../flow/credits.ts'
 import type { Failure } from '../flow/failure.ts'
-import { NodeError } from '../flow/failure.ts'
+import { NodeError, stopped } from '../flow/failure.ts'
 import type { Message } from '../flow/message.ts'
 import type { ReceiptOwner } from '../flow/receipt.ts'
 import { openReceipt } from '../flow/receipt.ts'
@@ -216,16 +216,19 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
           ? 'stopped'
           : 'done'
         : 'failed',
+      this.#failure,
     )
   }
 
   #cut(state: 'failed' | 'stopped'): void {
     if (this.over) return
     this.scope.abort(new NodeError('execution.stopped', this.#failure?.message ?? 'the execution was stopped'))
-    this.#finish(state)
+    // A stop that was asked for is no failure of the execution, but whoever waits for its answer must not take it for one that ended.
+    this.#finish(state, this.#failure ?? stopped(null))
   }
 
-  #finish(state: 'done' | 'failed' | 'stopped'): void {
+  /** `told` is what its opener hears. */
+  #finish(state: 'done' | 'failed' | 'stopped', told: Failure | null): void {
     this.#cancelLimit?.()
     this.#outcome = { state, unsettled: state === 'done' ? 0 : this.receiptsOpen, failure: this.#failure }
     this.setState(state)
@@ -233,7 +236,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     this.engine.finished(this)
     this.onFinish()
     this.scope.release()
-    this.forgetOpener()?.scopeEnded(this.#failure)
+    this.forgetOpener()?.scopeEnded(told)
     const waiting = this.#waiting
     this.#waiting = null
     if (waiting !== null) for (const resolve of waiting) resolve(this.#outcome)
