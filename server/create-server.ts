@@ -301,8 +301,14 @@ class HttpSide implements MillraceServer {
   }
 
   #openSpool(): Promise<Spool> {
-    this.#spool ??= createSpool(this.#limits.spoolBytesMax, this.#temporaryDirectory)
-    return this.#spool
+    if (this.#spool !== null) return this.#spool
+    const spool = createSpool(this.#limits.spoolBytesMax, this.#temporaryDirectory)
+    this.#spool = spool
+    // A folder that cannot be made now, as on a system that is read-only, is tried again with the next upload.
+    spool.catch(() => {
+      this.#spool = null
+    })
+    return spool
   }
 
   #metrics(): string {
@@ -337,7 +343,8 @@ class HttpSide implements MillraceServer {
     await stopped
     clearTimeout(soon)
     this.#realtime.terminate()
-    if (this.#spool !== null) await (await this.#spool).close()
+    const spool = await this.#spool?.catch(() => null)
+    await spool?.close()
   }
 }
 

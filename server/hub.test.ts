@@ -210,6 +210,22 @@ describe('an upload', () => {
     },
   )
 
+  it('without a folder fails alone: the next one has a place again, and the server closes as ever', async () => {
+    await server.close()
+    const parent = join(folder, 'later')
+    await writeFile(parent, 'no folder can be made here')
+    server = await createServer({ port: 0, temporaryDirectory: parent })
+    route(upload, (_request, reply) => reply.send(200, {}))
+    const put = async (): Promise<number> => (await fetch(`${server.url}/up`, { method: 'POST', body: 'film' })).status
+    expect(await put()).toBe(500)
+    await server.close()
+    server = await createServer({ port: 0, temporaryDirectory: parent })
+    route(upload, (_request, reply) => reply.send(200, {}))
+    expect(await put()).toBe(500)
+    await rm(parent)
+    expect(await put()).toBe(200)
+  })
+
   it('that announces too much is refused before a byte of it is taken, with and without Expect', async () => {
     route(upload, () => {})
     const announced: Record<string, string | number> = { 'content-length': 20_000_000 }
