@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import type { MillraceServer } from '../server/create-server.ts'
 import { createServer } from '../server/create-server.ts'
+import { defaultLimits } from '../server/limits.ts'
 import { root } from './source-files.ts'
 
 const text = (path: string): string => readFileSync(join(root, path), 'utf8')
@@ -32,7 +33,10 @@ describe('metrics that are written down', () => {
 
 describe('docker-compose.kafka.yml', () => {
   const compose: {
-    services: Record<string, { ports: string[]; volumes?: string[]; healthcheck?: unknown; build?: string }>
+    services: Record<
+      string,
+      { ports: string[]; volumes?: string[]; healthcheck?: unknown; build?: string; stop_grace_period?: string }
+    >
     volumes: Record<string, unknown>
   } = parse(text('docker-compose.kafka.yml'))
 
@@ -43,6 +47,11 @@ describe('docker-compose.kafka.yml', () => {
       // The image of Millrace brings its own.
       expect(service.healthcheck !== undefined || service.build !== undefined, name).toBe(true)
     }
+  })
+
+  test('gives Millrace more time to drain than it takes, before it is killed', () => {
+    const seconds = Number(/^(\d+)s$/.exec(compose.services.millrace?.stop_grace_period ?? '')?.[1])
+    expect(seconds * 1_000).toBeGreaterThan(defaultLimits.closeMsMax)
   })
 
   test('mounts files that are there and volumes that have a name', () => {
