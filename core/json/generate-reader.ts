@@ -29,6 +29,8 @@ ${writer.text}return p === end ? ${value} : miss
   ) as ReadShape
 }
 
+/** V8 copies a piece of a text up to 12 signs; a longer one would keep the whole record in memory for as long as it lives itself. */
+const pieceMax = 13
 const tens = Array.from({ length: 16 }, (_, power) => 10 ** power)
 const quote = 0x22
 const backslash = 0x5c
@@ -104,7 +106,7 @@ let q = p + 1
 let d = b[q]
 while (d >= 32 && d < 127 && d !== 34 && d !== 92) d = b[++q]
 if (d === 34) {
-${name} = s.substring(p + 1 - start, q - start)
+${name} = q - p <= ${pieceMax} ? s.substring(p + 1 - start, q - start) : b.toString('latin1', p + 1, q)
 p = q + 1
 } else {
 ${name} = readText(b, p, end, place)

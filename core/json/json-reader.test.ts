@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { JsonReader } from './json-reader.ts'
@@ -50,6 +52,14 @@ const { record } = fc.letrec((tie) => ({
   record: fc.dictionary(fc.string({ minLength: 0, maxLength: 6 }), tie('value'), { maxKeys: 6 }),
 }))
 const blanks = fc.constantFrom(undefined, 0, 1, 2, '\t')
+
+/** Bytes of the heap after a collection of garbage. */
+function collected(): number {
+  setFlagsFromString('--expose-gc')
+  const collect: unknown = runInNewContext('gc')
+  if (typeof collect === 'function') collect()
+  return process.memoryUsage().heapUsed
+}
 
 describe('a reader of JSON that has learned a shape', () => {
   it('reads records of the shape without the parser', () => {
@@ -116,6 +126,20 @@ describe('a reader of JSON that has learned a shape', () => {
     }
     expect(parsed).toBeLessThan(100)
     for (let i = 0; i < 5_000; i++) expect(read(`{"k${i}":${i}}`)).toEqual({ [`k${i}`]: i })
+  })
+
+  it('keeps nothing of a record but what is kept of it', () => {
+    const text = (n: number): string => `{"id":"order-${1e9 + n}","note":"${'x'.repeat(8_000)}"}`
+    const { reader, parsed } = learned(text(0))
+    const ids: unknown[] = []
+    const before = collected()
+    for (let n = 0; n < 5_000; n++) {
+      const bytes = Buffer.from(text(n))
+      ids.push((reader.read(bytes, 0, bytes.length) as { id: string }).id)
+    }
+    expect(parsed()).toBe(0)
+    expect(collected() - before).toBeLessThan(5_000_000)
+    expect(ids[4_999]).toBe('order-1000004999')
   })
 
   it.each([

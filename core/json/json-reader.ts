@@ -5,8 +5,8 @@ import { shapeOf } from './json-shape.ts'
 /** What reads JSON of any form, and throws where it is none. */
 export type ParseJson = (bytes: Buffer, start: number, end: number) => unknown
 
-/** Texts that are cut out of a record keep all of it in memory, so larger ones are left to the parser. */
-const recordBytesMax = 2_048
+/** Of larger records the texts are large, too, and the parser is as quick. */
+const recordBytesMax = 16_384
 const shapesMax = 4
 /** Code is made for a shape when so many records had none; twice as many for the next one, so that shapes without end make little code. */
 const firstLearnedAfter = 16
