@@ -103,6 +103,37 @@ export function faults(name: DriverName): void {
   })
 }
 
+/** Not of kafkajs, which waits for the whole time of a request. */
+export function standstill(name: DriverName): void {
+  describe(`driver ${name}, when`, () => {
+    faultTest(
+      name,
+      'one of three brokers stands still, goes on without it at once',
+      { brokers: 3 },
+      async (desk, kafka) => {
+        const topic = await desk.topic(6)
+        // Longer than `until` waits.
+        const requestMsMax = 90_000
+        const producer = await desk.producer({ deliveryMsMax: 120_000, requestMsMax })
+        const reading = await desk.read({ group: desk.group([topic]), requestMsMax })
+        const load = new Load(desk, producer, topic)
+        for (const id of [1, 2, 3].slice(0, rounds(1, 3))) {
+          let seen = reading.records.length
+          await load.until(() => reading.records.length > seen + 200)
+          kafka.freeze(id)
+          seen = reading.records.length
+          await load.until(() => reading.records.length > seen + 1_000)
+          kafka.thaw(id)
+        }
+        await load.stop()
+        await reading.until('all records', () => new Set(reading.values).size === load.sent)
+        await commitSoon(reading)
+        expect(reading.failures).toEqual([])
+      },
+    )
+  })
+}
+
 /** What holds for transactions meanwhile. Not of kafkajs, which cannot ask again for the end of a transaction whose answer is lost. */
 export function transactionFaults(name: DriverName): void {
   describe(`driver ${name}, when`, () => {

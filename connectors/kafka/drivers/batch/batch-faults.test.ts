@@ -1,4 +1,5 @@
-import { faults, transactionFaults } from '../../conformance-faults.ts'
+import { faults, standstill, transactionFaults } from '../../conformance-faults.ts'
 
 faults('batch')
 transactionFaults('batch')
+standstill('batch')

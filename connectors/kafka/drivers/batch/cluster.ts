@@ -1,4 +1,4 @@
-import type { API, Connection } from '@platformatic/kafka'
+import type { API } from '@platformatic/kafka'
 import { findCoordinatorV2, metadataV8, protocolErrorsCodesById } from '@platformatic/kafka'
 import type { NodeError } from '../../../../core/flow/failure.ts'
 import type { ConnectionOptions } from '../../driver.ts'
@@ -29,6 +29,8 @@ interface Refreshing {
 }
 
 const metadataUse: Use = { name: 'metadata' }
+/** A broker that has not answered after so long may stand still: then others are asked as well. */
+const lateMs = 2_000
 const coordinatorTypes = { group: 0, transaction: 1 } as const
 
 /**
@@ -103,41 +105,87 @@ export class Cluster {
 
   /** Asks a broker. Rejects with what the client library throws, or with `kafka.unreachable` for a broker that nobody knows. */
   async ask<A extends unknown[], R>(node: number, use: Use, api: API<A, R>, ...request: A): Promise<R> {
-    const place = this.#brokers.get(node)
-    if (place === undefined) throw unreachable(`asking broker ${node}`, this.options.brokers)
+    const place = this.#placeOf(node)
     const connection = await this.#links.get(place, use.name, use.requestMsMax)
-    return api.async(connection, ...request)
+    return this.#watched(node, place, api.async(connection, ...request))
   }
 
   /** The same for a request that carries records. */
   async askForRecords<Q, A>(node: number, use: Use, api: RecordApi<Q, A>, request: Q): Promise<A> {
-    const place = this.#brokers.get(node)
-    if (place === undefined) throw unreachable(`asking broker ${node}`, this.options.brokers)
+    const place = this.#placeOf(node)
     const wire = await this.#links.wire(place, use.name, use.requestMsMax)
-    return wire.ask(api, request, use.requestMsMax ?? this.options.requestMsMax)
+    return this.#watched(node, place, wire.ask(api, request, use.requestMsMax ?? this.options.requestMsMax))
   }
 
-  /** Asks whichever broker answers first of those known and those named in the options. */
-  async askAny<A extends unknown[], R>(api: API<A, R>, ...request: A): Promise<R> {
+  /** Asks the brokers that are known and those named in the options, one after the other and, where one is late, at the same time. */
+  askAny<A extends unknown[], R>(api: API<A, R>, ...request: A): Promise<R> {
+    const places = [...this.#brokers.values(), ...this.#bootstrap]
+    const { promise, resolve, reject } = Promise.withResolvers<R>()
+    const timers = new Set<NodeJS.Timeout>()
     let failure: unknown = null
-    for (const place of [...this.#brokers.values(), ...this.#bootstrap]) {
-      let connection: Connection
-      try {
-        connection = await this.#links.get(place, metadataUse.name)
-      } catch (thrown) {
-        failure ??= thrown
-        // One that knows us and shuts us out speaks for all.
-        if (nodeErrorOf(thrown, 'connecting', this.options).code === 'kafka.not-authenticated') throw thrown
-        continue
-      }
-      try {
-        return await api.async(connection, ...request)
-      } catch (thrown) {
-        if (answerOf(thrown) !== undefined) throw thrown
-        failure ??= thrown
-      }
+    let isOver = false
+    let open = 0
+    const end = (settle: () => void): void => {
+      isOver = true
+      for (const timer of timers) clearTimeout(timer)
+      settle()
     }
-    throw failure ?? unreachable('connecting', this.options.brokers)
+    const askNext = (): void => {
+      const place = places.shift()
+      if (isOver) return
+      if (place === undefined) {
+        if (open === 0) end(() => reject(failure ?? unreachable('connecting', this.options.brokers)))
+        return
+      }
+      open += 1
+      const late = setTimeout(askNext, lateMs)
+      timers.add(late)
+      this.#askAt(place, api, request).then(
+        (answer) => end(() => resolve(answer)),
+        (thrown: unknown) => {
+          open -= 1
+          failure ??= thrown
+          if (this.#isDecisive(thrown)) return end(() => reject(thrown))
+          clearTimeout(late)
+          askNext()
+        },
+      )
+    }
+    askNext()
+    return promise
+  }
+
+  async #askAt<A extends unknown[], R>(place: Place, api: API<A, R>, request: A): Promise<R> {
+    return api.async(await this.#links.get(place, metadataUse.name), ...request)
+  }
+
+  /** A broker that knows us and shuts us out speaks for all, as does one that has answered. */
+  #isDecisive(thrown: unknown): boolean {
+    return (
+      answerOf(thrown) !== undefined ||
+      nodeErrorOf(thrown, 'connecting', this.options).code === 'kafka.not-authenticated'
+    )
+  }
+
+  #placeOf(node: number): Place {
+    const place = this.#brokers.get(node)
+    if (place === undefined) throw unreachable(`asking broker ${node}`, this.options.brokers)
+    return place
+  }
+
+  /** While an answer is late, looks whether the cluster still counts the broker: a request to one that stands still would wait its whole time. */
+  async #watched<R>(node: number, place: Place, asking: Promise<R>): Promise<R> {
+    const timer = setInterval(() => void this.#doubt(node, place), lateMs)
+    try {
+      return await asking
+    } finally {
+      clearInterval(timer)
+    }
+  }
+
+  async #doubt(node: number, place: Place): Promise<void> {
+    await this.refresh().catch(() => undefined)
+    if (!this.#closed && !this.#brokers.has(node)) this.#links.drop(place)
   }
 
   /** The broker that keeps a group's offsets or a transaction's state. */

@@ -53,6 +53,18 @@ export class Links {
     return wire
   }
 
+  /** Cuts all connections to a broker; what is under way there fails. */
+  drop({ host, port }: Place): void {
+    for (const [name, opening] of this.#open) {
+      if (!name.startsWith(`${host}:${port}/`)) continue
+      this.#open.delete(name)
+      opening.then(
+        (connection) => connection.socket.destroy(),
+        () => undefined,
+      )
+    }
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     const open = [...this.#open.values()]
