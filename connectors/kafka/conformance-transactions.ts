@@ -131,6 +131,36 @@ export function transactions(name: DriverName): void {
   })
 }
 
+/** Not of kafkajs, which cannot ask. */
+export function expiry(name: DriverName): void {
+  describe(`driver ${name}, transactions that take too long`, () => {
+    driverTest(name, 'are told from those that another producer has ended', async (desk) => {
+      const topic = await desk.topic()
+      const id = randomUUID()
+      const producer = await desk.producer({ transaction: { id, msMax: 1_000 } })
+      const { transaction } = producer
+      if (transaction === null) throw new Error('the producer has no transactions')
+      await transaction.begin()
+      // The coordinator looks every ten seconds.
+      const shutOut = async (): Promise<string | undefined> =>
+        (await desk.trySend(producer, [{ topic, value: 'never seen' }]))[0]?.failure.code
+      await expect.poll(shutOut, { timeout: 30_000, interval: 250 }).toBe('kafka.fenced')
+      expect(await transaction.isOurs()).toBe(true)
+      await producer.close()
+      const [, another] = await open(desk, id)
+      expect(await transaction.isOurs().catch(() => false)).toBe(false)
+      const [third, young] = await open(desk, id)
+      expect(await another.isOurs()).toBe(false)
+      await young.begin()
+      await desk.send(third, [{ topic, value: 'of the third' }])
+      await young.commit()
+      const reading = await desk.read({ assigned: [{ topic, partition: 0 }] })
+      await reading.until('the record', () => reading.values.length > 0)
+      expect(reading.values).toEqual(['of the third'])
+    })
+  })
+}
+
 async function open(desk: Desk, id: string = randomUUID()): Promise<readonly [Producer, Transaction]> {
   const producer = await desk.producer({ transaction: { id, msMax: 30_000 } })
   if (producer.transaction === null) throw new Error('the producer has no transactions')

@@ -225,6 +225,11 @@ export interface Transaction {
   sendOffsets(positions: readonly Position[], membership: GroupMembership): Promise<void>
   commit(): Promise<void>
   abort(): Promise<void>
+  /**
+   * After `kafka.fenced`: true when nobody has taken over the id, and the transaction had only stood longer than it may. This producer is of
+   * no use then, but a new one with the id takes nothing from anybody. False too where that cannot be learnt.
+   */
+  isOurs(): Promise<boolean>
 }
 
 export interface Admin {

@@ -180,7 +180,7 @@ export class Rounds {
     this.#doomed = failure
     if (this.#state === 'shut') return
     this.#reader?.trouble(failure)
-    if (failure.code === 'kafka.fenced') {
+    if (failure.code === 'kafka.fenced' && !(await this.#isOurs())) {
       this.#reader?.fail(failure)
       return
     }
@@ -206,6 +206,11 @@ export class Rounds {
         await new Promise<void>((resolve) => void this.#clock.after(Math.min(250 * 2 ** attempt, 10_000), resolve))
       }
     }
+  }
+
+  /** Brokers shut out a producer whose transaction took too long with the same words as one that another has replaced. */
+  async #isOurs(): Promise<boolean> {
+    return (await this.#producer?.transaction?.isOurs()) ?? false
   }
 
   /** The state may have changed while something was awaited. */

@@ -1,3 +1,5 @@
 import { conformance } from '../../conformance.ts'
+import { expiry } from '../../conformance-transactions.ts'
 
 conformance('batch')
+expiry('batch')

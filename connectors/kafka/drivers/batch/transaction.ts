@@ -45,6 +45,16 @@ export class Transactions implements Transaction {
     })
   }
 
+  async isOurs(): Promise<boolean> {
+    if (this.#queue === null) return false
+    try {
+      await this.identify(this.#queue.identity)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   serve(queue: ProduceQueue): void {
     this.#queue = queue
   }

@@ -69,6 +69,8 @@ class KafkajsProducer implements Producer {
             sendOffsets: (positions, membership) => this.#sendOffsets(positions, membership),
             commit: () => this.#end('commit'),
             abort: () => this.#end('abort'),
+            // kafkajs has no way to ask.
+            isOurs: async () => false,
           }
   }
 
