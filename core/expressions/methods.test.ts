@@ -98,6 +98,8 @@ describe('methods of the language itself', () => {
     ['{{ $now.plus("a day") }}', 'TypeError'],
     ['{{ DateTime.fromISO(5) }}', 'TypeError'],
     ['{{ $json.list.trim() }}', 'TypeError'],
+    ['{{ "a".localeCompare("b", [1e999]) }}', 'TypeError'],
+    ['{{ "a".localeCompare("b", null) }}', 'TypeError'],
     ['{{ $json.list.push }}', undefined],
     ['{{ "a".repeat(2000000) }}', 'expression.too-large'],
     ['{{ $json.rows.map((row) => row.id) }}', 'TypeError'],

@@ -32,8 +32,7 @@ export const textMethods: Readonly<Record<string, TextMethod>> = {
   padEnd: (text, length, filler) => text.padEnd(producedLength(length), filler === undefined ? ' ' : String(filler)),
   repeat,
   normalize: (text, form) => limitedText(shortText(text).normalize(form === undefined ? 'NFC' : String(form))),
-  localeCompare: (text, other, locale) =>
-    text.localeCompare(String(other), locale === undefined ? undefined : String(locale)),
+  localeCompare: (text, other, locale) => text.localeCompare(String(other), languageOf(locale)),
   toNumber,
   toDateTime: (text) => luxon().DateTime.fromISO(shortText(text, limits.dateTextCharsMax)),
   at: (text, position) => text.at(Number(position)),
@@ -53,6 +52,12 @@ export const textMethods: Readonly<Record<string, TextMethod>> = {
 export const regexMethods: Readonly<Record<string, (regex: RegExp, text: unknown) => unknown>> = {
   test: (regex, text) => readyRegex(regex, String(text)).test(String(text)),
   exec: (regex, text) => readyRegex(regex, String(text)).exec(String(text)),
+}
+
+/** A language as text. Anything else made text might name one by chance, as `[Infinity]` does, which JavaScript refuses. */
+function languageOf(language: unknown): string | undefined {
+  if (language === undefined || typeof language === 'string') return language
+  throw new TypeError(`localeCompare needs a language such as "de-DE", not ${describeValue(language)}.`)
 }
 
 function substr(text: string, start: unknown, length: unknown): string {
