@@ -98,6 +98,7 @@ describe('methods of the language itself', () => {
     ['{{ $now.plus("a day") }}', 'TypeError'],
     ['{{ DateTime.fromISO(5) }}', 'TypeError'],
     ['{{ $json.list.trim() }}', 'TypeError'],
+    ['{{ "".repeat(1e999) }}', 'RangeError'],
     ['{{ "a".localeCompare("b", [1e999]) }}', 'TypeError'],
     ['{{ "a".localeCompare("b", null) }}', 'TypeError'],
     ['{{ $json.list.push }}', undefined],

@@ -100,7 +100,7 @@ function repeat(text: string, count: unknown): string {
   const times = Number(count)
   if (text.length * times > limits.producedCharsMax) tooLarge('The repeated text', limits.producedCharsMax)
   // An empty text may be repeated for ever without growing, which still takes time.
-  return text === '' && times >= 0 ? '' : text.repeat(times)
+  return text === '' && times >= 0 && times !== Infinity ? '' : text.repeat(times)
 }
 
 function producedLength(length: unknown): number {
