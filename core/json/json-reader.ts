@@ -16,7 +16,7 @@ const fitMin = looked / 4
 const restedFor = 16 * looked
 
 /**
- * Reads JSON records that resemble each other, as those of one stream do, several times as fast as `JSON.parse`: from records
+ * Reads JSON records that resemble each other, as those of one stream do, in less than half the time of `JSON.parse`: from records
  * that came it learns shapes — which keys, in which order, with which blanks — and makes a reader for each, as the compiler makes loops.
  * A record that fits none goes to `parse`, so what comes out is always what `parse` gives.
  */
