@@ -96,7 +96,8 @@ function checkNames(document: Document, test: DocumentTest): void {
     const kind = definition?.face.kind
     if (definition === null || (kind !== 'event-trigger' && kind !== 'stream-trigger'))
       throw new NodeError('test.unknown-trigger', `the test gives input to ${id}, which is no trigger`)
-    const ports = portsOf(definition)
+    // An execution of an event trigger starts with a value at its first port.
+    const ports = kind === 'event-trigger' ? ['out'] : portsOf(definition, document.nodes[id]?.config ?? {})
     if (!ports.includes(port))
       throw new NodeError(
         'test.unknown-port',
@@ -115,10 +116,11 @@ function checkNames(document: Document, test: DocumentTest): void {
 
 function standIn(id: string, node: DocumentNode, definition: AnyDefinition, test: DocumentTest): DocumentNode {
   const { kind } = definition.face
-  if (kind === 'event-trigger') return { ...node, type: 'test.given@1', config: {} }
+  if (kind === 'event-trigger')
+    return { ...node, type: 'test.given@1', config: { ports: portsOf(definition, node.config) } }
   // All values of a stream belong to one execution, as they will in earnest.
   if (kind === 'stream-trigger') {
-    const ports = portsOf(definition)
+    const ports = portsOf(definition, node.config)
     if (ports.length === 1)
       return { ...node, type: 'test.source@1', config: { values: test.input[id] ?? test.input[`${id}.out`] ?? [] } }
     const given = Object.entries(test.input).flatMap(([key, values]) => {
@@ -138,9 +140,9 @@ function standIn(id: string, node: DocumentNode, definition: AnyDefinition, test
   return node
 }
 
-/** The ports of a trigger; no trigger's depend on its config. */
-function portsOf(definition: AnyDefinition): readonly string[] {
-  return Array.isArray(definition.outputs) ? definition.outputs : ['out']
+/** The ports of a trigger. Its config is as the document has it: those whose ports depend on it only look what is there. */
+function portsOf(definition: AnyDefinition, config: DocumentNode['config']): readonly string[] {
+  return typeof definition.outputs === 'function' ? definition.outputs(config) : definition.outputs
 }
 
 /** Stands for a stream trigger with several ports: gives each port what the test has for it, in the order of the test. */
@@ -179,8 +181,8 @@ const givenTrigger = define({
   version: 1,
   summary: 'Starts an execution with a value of the test.',
   inputs: [],
-  outputs: ['out'],
-  config: z.strictObject({}),
+  outputs: (config) => config.ports,
+  config: z.strictObject({ ports: z.array(z.string()) }),
   examples: [],
   face: {
     kind: 'event-trigger',

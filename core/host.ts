@@ -115,8 +115,15 @@ export interface TaskProgress {
 
 /** The server's door for triggers that live on its port. */
 export interface Hub {
-  /** Claims a route. Throws a NodeError when it is taken. The answer releases it. */
-  route(route: HubRoute, handler: (request: HubRequest, reply: HubReply) => void): () => void
+  /**
+   * Claims a route. Throws a NodeError when it is taken. The answer releases it. `arriving` hears, at most once for each request and before
+   * `handler`, of a body whose end is near, as `HubRoute.arrivingMs` says; the body may still be cut.
+   */
+  route(
+    route: HubRoute,
+    handler: (request: HubRequest, reply: HubReply) => void,
+    arriving?: (arrival: HubArrival) => void,
+  ): () => void
   /**
    * Claims a path for connections that ask to become WebSockets; whoever claims it answers them, also where it refuses.
    * Throws a NodeError when it is taken, or where sockets cannot be had. The answer releases it.
@@ -140,15 +147,29 @@ export interface HubRoute {
   /** How the body is handed over. `file` spools it to a temporary file that the answer's end removes, unless it is kept. */
   readonly body: 'json' | 'text' | 'bytes' | 'file' | 'none'
   readonly bodyBytesMax: number
+  /** How long before a body's end `arriving` hears of it, judged by the body's speed so far. */
+  readonly arrivingMs?: number | undefined
 }
 
-export interface HubRequest {
+/** What a request's head says. */
+export interface HubHead {
   readonly id: string
   readonly method: string
   readonly path: string
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, string>>
   readonly headers: Readonly<Record<string, string>>
+}
+
+/** A request whose body is about to be complete. */
+export interface HubArrival extends HubHead {
+  readonly receivedBytes: number
+  readonly totalBytes: number
+  /** When the rest is expected, in milliseconds from now. */
+  readonly expectedMs: number
+}
+
+export interface HubRequest extends HubHead {
   /** By `HubRoute.body`: parsed JSON, text, bytes, `UploadedFile`, or null. */
   readonly body: unknown
   /** Aborted when the client has gone. */

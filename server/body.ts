@@ -4,6 +4,8 @@ import { HttpError } from './http-error.ts'
 export interface BodyLimits {
   readonly bytesMax: number
   readonly idleMsMax: number
+  /** Hears how many bytes have come, after each piece. */
+  readonly onBytes?: ((received: number) => void) | undefined
 }
 
 /** Refuses a body by what its headers say, before a byte of it is asked for. */
@@ -51,6 +53,7 @@ export async function eachChunk(
       if (bytes > limits.bytesMax) throw tooLarge(limits.bytesMax)
       const taking = take(chunk)
       if (taking !== undefined) await taking
+      limits.onBytes?.(bytes)
       timer.refresh()
     }
   } finally {

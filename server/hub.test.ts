@@ -7,7 +7,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { NodeError } from '../core/flow/failure.ts'
-import type { HubReply, HubRequest, HubRoute } from '../core/host.ts'
+import type { HubArrival, HubReply, HubRequest, HubRoute } from '../core/host.ts'
 import type { MillraceServer, ServerOptions } from './create-server.ts'
 import { createServer } from './create-server.ts'
 import { until } from './testing.ts'
@@ -209,6 +209,49 @@ describe('an upload', () => {
       expect((await fetch(`${server.url}/livez`)).status).toBe(200)
     },
   )
+
+  it('whose end is near is told of before it is there; that may fail, or the body be cut, and nothing else does', async () => {
+    const arrivals: HubArrival[] = []
+    server.hub.route(
+      { methods: ['POST'], path: '/soon/:id', body: 'text', bodyBytesMax: 1_000_000, arrivingMs: 60_000 },
+      (request, reply) => reply.send(200, { bytes: String(request.body).length, arrivals: arrivals.length }),
+      (arrival) => {
+        arrivals.push(arrival)
+        if (arrivals.length === 1) throw new Error('not ready')
+      },
+    )
+    const totalBytes = 100_000
+    const sendUntilTold = async () => {
+      const request = open('/soon/7?q=1', { 'content-length': totalBytes, 'x-name': 'film' })
+      const before = arrivals.length
+      let sentBytes = 90_000
+      request.sent.write('a'.repeat(sentBytes))
+      await until(() => {
+        if (arrivals.length > before) return true
+        sentBytes += 1
+        request.sent.write('a')
+        return false
+      })
+      return { ...request, rest: 'a'.repeat(totalBytes - sentBytes) }
+    }
+
+    const whole = await sendUntilTold()
+    expect(arrivals[0]).toMatchObject({ method: 'POST', path: '/soon/7', params: { id: '7' }, query: { q: '1' } })
+    expect(arrivals[0]).toMatchObject({ totalBytes, headers: { 'x-name': 'film' } })
+    expect(arrivals[0]?.receivedBytes).toBeGreaterThan(90_000)
+    whole.sent.end(whole.rest)
+    const answer = await whole.answered
+    expect(JSON.parse(Buffer.concat(await answer.toArray()).toString())).toEqual({ bytes: totalBytes, arrivals: 1 })
+
+    const cut = await sendUntilTold()
+    cut.sent.destroy()
+    const chunked = open('/soon/7', { 'transfer-encoding': 'chunked' })
+    chunked.sent.end('without a length')
+    expect(JSON.parse(Buffer.concat(await (await chunked.answered).toArray()).toString())).toEqual({
+      bytes: 16,
+      arrivals: 2,
+    })
+  })
 
   it('without a folder fails alone: the next one has a place again, and the server closes as ever', async () => {
     await server.close()

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { NodeError } from '../core/flow/failure.ts'
-import type { Hub, HubReply, HubRequest, HubRoute, HubUpgrade, Log } from '../core/host.ts'
+import type { Hub, HubArrival, HubHead, HubReply, HubRequest, HubRoute, HubUpgrade, Log } from '../core/host.ts'
+import { watchArrival } from './arrival.ts'
+import type { BodyLimits } from './body.ts'
 import { BodyAborted, hasBody, readBody } from './body.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
@@ -37,6 +39,7 @@ type Handler = (request: HubRequest, reply: HubReply) => void
 interface Target {
   readonly route: HubRoute
   readonly handler: Handler
+  readonly arriving: ((arrival: HubArrival) => void) | undefined
 }
 
 const pathPattern = /^(\/|(\/:?[A-Za-z0-9._~-]+)+\/?)$/
@@ -52,8 +55,8 @@ export function createHub(options: HubOptions): ServerHub {
     get routes() {
       return routes
     },
-    route(route, handler) {
-      claim(router, route, handler)
+    route(route, handler, arriving) {
+      claim(router, { route, handler, arriving })
       routes += 1
       let released = false
       return () => {
@@ -112,8 +115,8 @@ function checkPath(path: string): void {
     throw new NodeError('hub.reserved', `The path ${path} belongs to the server itself; choose another one.`)
 }
 
-function claim(router: Router<Target>, route: HubRoute, handler: Handler): void {
-  const { path, methods } = route
+function claim(router: Router<Target>, target: Target): void {
+  const { path, methods } = target.route
   checkPath(path)
   const unknown = methods.find((method) => !methodsKnown.has(method))
   if (methods.length === 0 || unknown !== undefined)
@@ -121,7 +124,7 @@ function claim(router: Router<Target>, route: HubRoute, handler: Handler): void 
       'hub.bad-method',
       `A route needs methods of ${[...methodsKnown].join(', ')}; ${path} asks for ${unknown ?? 'none'}.`,
     )
-  if (!router.add(methods, path, { route, handler }))
+  if (!router.add(methods, path, target))
     throw new NodeError(
       'hub.route-taken',
       `${methods.join(', ')} ${path} is taken by another workflow; choose another path.`,
@@ -148,8 +151,21 @@ async function serve(
   reply: ServerReply,
   options: HubOptions,
 ): Promise<void> {
+  const head: HubHead = {
+    id: randomUUID(),
+    method: request.method ?? 'GET',
+    path: url.pathname,
+    params,
+    query: Object.fromEntries(url.searchParams),
+    headers: plainHeaders(request),
+  }
   try {
-    const { body, remove } = await takeBody(request, response, target.route, options)
+    const limits = {
+      bytesMax: target.route.bodyBytesMax,
+      idleMsMax: options.limits.bodyIdleMsMax,
+      onBytes: arrivalOf(head, target, options.log),
+    }
+    const { body, remove } = await takeBody(request, response, target.route.body, limits, options)
     let kept = false
     reply.onEnd(() => {
       if (!kept) remove()
@@ -157,12 +173,7 @@ async function serve(
     if (reply.signal.aborted) return
     target.handler(
       {
-        id: randomUUID(),
-        method: request.method ?? 'GET',
-        path: url.pathname,
-        params,
-        query: Object.fromEntries(url.searchParams),
-        headers: plainHeaders(request),
+        ...head,
         body,
         signal: reply.signal,
         keepFile: () => {
@@ -182,13 +193,27 @@ async function serve(
   }
 }
 
+/** Who watches the body come in; nobody where nobody asked, or where the head does not say how long it is. */
+function arrivalOf(head: HubHead, { route, arriving }: Target, log: Log): BodyLimits['onBytes'] {
+  const totalBytes = Number(head.headers['content-length'] ?? 0)
+  if (arriving === undefined || route.arrivingMs === undefined || !(totalBytes > 0)) return undefined
+  return watchArrival(totalBytes, route.arrivingMs, (receivedBytes, expectedMs) => {
+    try {
+      arriving({ ...head, receivedBytes, totalBytes, expectedMs })
+    } catch (thrown) {
+      // A hint that failed is no reason to refuse the body.
+      log.write('error', `The handler of bodies arriving at ${route.path} threw`, { error: String(thrown) })
+    }
+  })
+}
+
 async function takeBody(
   request: IncomingMessage,
   response: ServerResponse,
-  route: HubRoute,
+  kind: HubRoute['body'],
+  limits: BodyLimits,
   options: HubOptions,
 ): Promise<{ readonly body: unknown; readonly remove: () => void }> {
-  const limits = { bytesMax: route.bodyBytesMax, idleMsMax: options.limits.bodyIdleMsMax }
   const type = (request.headers['content-type'] ?? '').toLowerCase()
   if (type.startsWith('multipart/'))
     throw new HttpError(
@@ -197,7 +222,7 @@ async function takeBody(
       'Forms (multipart) are not read here.',
       'Send the file as the body: curl -T FILE URL.',
     )
-  switch (route.body) {
+  switch (kind) {
     case 'none':
       if (hasBody(request))
         await readBody(request, response, { ...limits, bytesMax: Math.min(limits.bytesMax, 64 * 1024) })

@@ -399,6 +399,30 @@ tests:
     expect(code).toBe(1)
   })
 
+  test('lets a webhook have the port that its config gives it, and starts it with a request', async () => {
+    const document = write(
+      'arriving.yaml',
+      `millrace: 1
+name: arriving
+nodes:
+  hook: { type: webhook@1, config: { path: /films, arrivingMs: 500 } }
+  film: { type: set@1, config: { fields: { name: "{{ $json.body }}" } } }
+  ready: { type: log@1, config: { text: soon } }
+edges: [hook -> film, hook.arriving -> ready]
+tests:
+  - name: shows it
+    input: { hook: [{ body: a }] }
+    expect: { film: [{ name: a }] }
+  - name: starts with a hint
+    input: { hook.arriving: [{}] }
+`,
+    )
+    const { code, out } = await cli(['test', document], { cwd })
+    expect(out).toMatch(/✓ arriving\.yaml: shows it/)
+    expect(out).toMatch(/the test gives input to hook\.arriving; it has hook\.out/)
+    expect(code).toBe(1)
+  })
+
   test('gives the values of a stream trigger to one execution', async () => {
     const document = write(
       'stream.yaml',

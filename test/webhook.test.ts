@@ -91,6 +91,43 @@ describe('a webhook', () => {
     expect(await events.text()).toMatch(/data: 1\n\n[\s\S]*data: 2\n\n/)
   })
 
+  test('with arrivingMs tells of a body whose end is near, in an execution of its own', async () => {
+    const { server, pipeline } = await serving(
+      '  hook: { type: webhook@1, config: { path: "/films/:id", body: bytes, respond: node, arrivingMs: 60000 } }\n' +
+        '  soon: { type: set@1, config: { fields: { id: "{{ $request.params.id }}", of: "{{ $json.totalBytes }}", in: "{{ $execution.id }}" } } }\n' +
+        '  a: { type: respond@1, config: { body: "{{ $execution.id }}" } }',
+      'hook -> a, hook.arriving -> soon',
+    )
+    const told: unknown[] = []
+    pipeline.tap('soon', 'out', (messages) => void told.push(...messages.map((each) => each.value)))
+    let sentBytes = 0
+    const request = httpRequest(`${server.url}/films/7`, { method: 'POST', headers: { 'content-length': 1000 } })
+    const answered = new Promise<string>((resolve, reject) => {
+      request.on('error', reject)
+      request.on('response', (answer) => answer.setEncoding('utf8').once('data', resolve))
+    })
+    await expect
+      .poll(() => {
+        if (told.length > 0) return told
+        sentBytes += 1
+        request.write('x')
+        return told
+      })
+      .toEqual([{ id: '7', of: 1000, in: expect.any(String) }])
+    request.end('x'.repeat(1000 - sentBytes))
+    expect(told).toMatchObject([{ in: expect.not.stringMatching(await answered) }])
+    await expect.poll(() => pipeline.executions.size).toBe(0)
+  })
+
+  test('has no port for that without arrivingMs', () => {
+    const document = parse(
+      'millrace: 1\nname: x\nnodes:\n  hook: { type: webhook@1, config: { path: /x } }\n  a: { type: log@1, config: { text: soon } }\nedges: [hook.arriving -> a]\n',
+    )
+    if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
+    const planned = plan(document.value, catalogue)
+    expect(planned.ok ? [] : planned.problems.map((each) => each.code)).toContain('document.unknown-port')
+  })
+
   test('an execution that answers nothing gives 204', async () => {
     const { server, letters } = await serving(
       '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: filter@1, config: { where: "{{ $json.body.user.active }}" } }\n  b: { type: respond@1 }',

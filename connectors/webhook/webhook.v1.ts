@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { define } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import { message } from '../../core/flow/message.ts'
-import type { HubReply, HubRequest } from '../../core/host.ts'
+import type { HubArrival, HubReply, HubRequest } from '../../core/host.ts'
 import { Answer } from './answer.ts'
 
 const one = { messages: 1, bytes: 0 }
@@ -16,9 +16,12 @@ export const webhookV1 = define({
     'The value is `{ method, path, params, query, headers, body }`; `$request` reads the same anywhere later. ' +
     'With `respond: accepted` the caller gets 202 and the execution id at once; with `respond: node` a `respond` node answers, whole or as a stream, ' +
     'and a caller that sends `Prefer: respond-async` (RFC 7240) gets the 202 all the same. ' +
-    'When more requests are in flight than `settings.inFlightMax` allows, the rest get 503 with Retry-After.',
+    'When more requests are in flight than `settings.inFlightMax` allows, the rest get 503 with Retry-After. ' +
+    'With `arrivingMs` there is a second port, `arriving`: while a body of known length comes in, an execution of its own gets ' +
+    '`{ method, path, params, query, headers, receivedBytes, totalBytes, expectedMs }` when the rest is expected so soon, judged by the speed so far. ' +
+    'It is a hint, given once or not at all, for what takes time to get ready; the body may still be cut.',
   inputs: [],
-  outputs: ['out'],
+  outputs: (config) => (config.arrivingMs === undefined ? ['out'] : ['out', 'arriving']),
   freshValues: true,
   config: z.strictObject({
     path: z
@@ -50,6 +53,14 @@ export const webhookV1 = define({
       .enum(['stop', 'continue'])
       .default('stop')
       .describe('What happens to the execution when the caller has gone before the answer.'),
+    arrivingMs: z
+      .int()
+      .min(1)
+      .max(60_000)
+      .optional()
+      .describe(
+        'How long before a body is complete the port `arriving` tells of it; there is no such port without it.',
+      ),
   }),
   examples: [
     {
@@ -105,10 +116,23 @@ export const webhookV1 = define({
         )
         context.endScope(scope)
       }
-      const release = hub.route(
-        { methods: config.methods, path: config.path, body: config.body, bodyBytesMax: config.bodyBytesMax },
-        handle,
-      )
+      const arriving = (arrival: HubArrival): void => {
+        // A hint waits for nobody: where there is no credit, it is left out.
+        if (paused || !context.gate.take(one)) return
+        const { id: _, ...value } = arrival
+        const { method, path, params, query, headers } = value
+        const scope = context.openScope()
+        context.emit(
+          1,
+          [message(value, null, clock.now(), { request: { method, path, params, query, headers } })],
+          scope,
+          0,
+          one,
+        )
+        context.endScope(scope)
+      }
+      const { methods, path, body, bodyBytesMax, arrivingMs } = config
+      const release = hub.route({ methods, path, body, bodyBytesMax, arrivingMs }, handle, arriving)
       return {
         pause: () => {
           paused = true

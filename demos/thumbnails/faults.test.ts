@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -100,9 +102,9 @@ describe.each(['ffmpeg', 'in-process'] as const)('uploads decoded by %s', (decod
     await expectClean()
   })
 
-  it('starts nothing for an upload that is cut half-way', async () => {
+  it('works on nothing for an upload that is cut half-way', async () => {
     const bytes = await readFile(clips.paths.end)
-    const started = await ended(url())
+    const before = await worked(url())
     await new Promise<void>((resolve, reject) => {
       const socket = connect(Number(new URL(url()).port), '127.0.0.1', () => {
         socket.write(`PUT /thumbnails HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${bytes.length}\r\n\r\n`)
@@ -115,7 +117,36 @@ describe.each(['ffmpeg', 'in-process'] as const)('uploads decoded by %s', (decod
       socket.on('close', () => resolve())
     })
     await until(async () => (await leftovers(temporary)).length === 0, 2000)
-    expect(await ended(url())).toBe(started)
+    expect(await worked(url())).toBe(before)
+    await expectClean()
+  })
+
+  // Decoding in this process needs no ffmpeg, so there is none to have ready.
+  const itWithFfmpeg = decoder === 'ffmpeg' ? it : () => undefined
+
+  itWithFfmpeg('has a decoder ready when an upload is about to end, and none when it is cut then', async () => {
+    const cut = await sendUntilReady(url(), long)
+    expect(await decoders()).toHaveLength(1)
+    cut.socket.resetAndDestroy()
+    await until(async () => (await leftovers(temporary)).length === 0, 2000)
+
+    const { socket, rest } = await sendUntilReady(url(), long)
+    const ready = await decoders()
+    socket.write(rest)
+    const [answer] = await once(socket, 'data')
+    expect(String(answer)).toMatch(/^HTTP\/1.1 200 /)
+    expect(await decoders()).toEqual(ready)
+    socket.destroy()
+    await expectClean()
+  })
+
+  itWithFfmpeg('loses a decoder that waits with its runner', async () => {
+    const { socket } = await sendUntilReady(url(), long)
+    process.kill(await workingRunner(), 'SIGKILL')
+    const [orphan] = await decoders()
+    socket.destroy()
+    // At once, and not only when its time is over: the end of its input tells it.
+    if (orphan !== undefined) await until(async () => !(await isAlive(orphan)), 500)
     await expectClean()
   })
 
@@ -204,7 +235,25 @@ async function running(url: string): Promise<number> {
   return workflow.running
 }
 
-async function ended(url: string): Promise<number> {
-  const { executions }: { executions: unknown[] } = await (await fetch(`${url}/api/executions`)).json()
-  return executions.length
+/** How many videos have been given to workers. */
+async function worked(url: string): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  const [, videos] = /^millrace_node_in_total\{[^}]*node="frames"[^}]*\} (\d+)$/m.exec(metrics) ?? []
+  if (videos === undefined) throw new Error('the metrics do not tell what came to the node "frames"')
+  return Number(videos)
+}
+
+/** Sends a file but for its last bytes, which then drip, until a decoder has been started for it. */
+async function sendUntilReady(url: string, path: string): Promise<{ socket: Socket; rest: Uint8Array }> {
+  const bytes = await readFile(path)
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.on('error', () => {})
+  socket.write(`PUT /thumbnails HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${bytes.length}\r\n\r\n`)
+  let sent = bytes.length - 10_000
+  socket.write(bytes.subarray(0, sent))
+  await until(async () => {
+    socket.write(bytes.subarray(sent, ++sent))
+    return (await decoders()).length > 0
+  })
+  return { socket, rest: bytes.subarray(sent) }
 }

@@ -1,6 +1,6 @@
 import type { Failure } from '../../core/flow/failure.ts'
 import { failureOf, NodeError } from '../../core/flow/failure.ts'
-import type { Hub, HubReply, HubRoute } from '../../core/host.ts'
+import type { Hub, HubReply, HubRequest, HubRoute } from '../../core/host.ts'
 import type { Handlers, Peer } from './peer.ts'
 
 /** The host's side of a thread's routes and answers. */
@@ -22,7 +22,7 @@ export function hostHub(hub: Hub | undefined, peer: () => Peer): HostHub {
 
   const claim = (id: number, route: HubRoute): void => {
     try {
-      const release = hub?.route(route, (request, reply) => {
+      const answer = (request: HubRequest, reply: HubReply): void => {
         const replyId = ids++
         const entry = { reply, remove: route.body === 'file' ? request.keepFile() : null, kept: false, ended: false }
         replies.set(replyId, entry)
@@ -35,7 +35,8 @@ export function hostHub(hub: Hub | undefined, peer: () => Peer): HostHub {
         })
         const { id: requestId, method, path, params, query, headers, body } = request
         peer().notify('request', id, replyId, { id: requestId, method, path, params, query, headers, body })
-      })
+      }
+      const release = hub?.route(route, answer, (arrival) => peer().notify('arriving', id, arrival))
       if (release !== undefined) routes.set(id, release)
     } catch (thrown) {
       claimFailure ??= failureOf(thrown, null)

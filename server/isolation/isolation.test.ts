@@ -1,3 +1,4 @@
+import { request } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createCatalogue } from '../../core/catalogue.ts'
 import { parse } from '../../core/document/parse.ts'
@@ -6,6 +7,7 @@ import { message } from '../../core/flow/message.ts'
 import type { Host } from '../../core/host.ts'
 import type { Pipeline } from '../../core/pipeline.ts'
 import { catalogue } from '../../nodes.ts'
+import type { MillraceServer } from '../create-server.ts'
 import { createServer } from '../create-server.ts'
 import { createHost } from '../host.ts'
 import { nodeTypes } from './blocking-nodes.fixture.ts'
@@ -115,11 +117,12 @@ millrace: 1
 name: hooked
 settings: { isolation: thread }
 nodes:
-  hook: { type: webhook@1, config: { path: /hook, respond: node } }
+  hook: { type: webhook@1, config: { path: /hook, respond: node, arrivingMs: 60000 } }
+  near: { type: topic.publish@1, config: { topic: near } }
   each: { type: split@1, config: { list: '{{ $json.body.list }}' } }
   say: { type: topic.publish@1, config: { topic: numbers } }
   answer: { type: respond@1, config: { mode: ndjson } }
-edges: [hook -> each, each -> answer, each -> say]
+edges: [hook -> each, each -> answer, each -> say, hook.arriving -> near]
 `
     const host = hostOf({ hub: server.hub, topics: server.topics })
     const pipeline = isolate(planOf(text), host, { folders: [] })
@@ -130,16 +133,28 @@ edges: [hook -> each, each -> answer, each -> say]
       headers: { 'content-type': 'application/json' },
     })
     expect(await response.text()).toBe('1\n2\n3\n')
-    const topic = await fetch(`${server.url}/api/topics/numbers?after=start`, {
-      headers: { accept: 'application/x-ndjson' },
-      signal: AbortSignal.timeout(10_000),
-    })
-    const reader = topic.body?.getReader()
-    const first = await reader?.read()
-    expect(new TextDecoder().decode(first?.value)).toContain('1')
-    await reader?.cancel()
+    expect(await firstOf(server, 'numbers')).toContain('1')
+    // A body of known length that never ends: its end is told of all the same.
+    const slow = request(`${server.url}/hook`, { method: 'POST', headers: { 'content-length': 1000 } })
+    slow.on('error', () => undefined)
+    const drip = setInterval(() => slow.write(' '), 5)
+    expect(await firstOf(server, 'near')).toContain('"totalBytes":1000')
+    clearInterval(drip)
+    slow.destroy()
     const second = isolate(planOf(text.replace('hooked', 'again')), host, { folders: [] })
     open.push(() => second.release(500))
     await expect(second.open()).rejects.toThrow(/taken/)
   })
 })
+
+/** The first line of a topic, which may still have to come. */
+async function firstOf(server: MillraceServer, name: string): Promise<string> {
+  const topic = await fetch(`${server.url}/api/topics/${name}?after=start`, {
+    headers: { accept: 'application/x-ndjson' },
+    signal: AbortSignal.timeout(10_000),
+  })
+  const reader = topic.body?.getReader()
+  const first = await reader?.read()
+  await reader?.cancel()
+  return new TextDecoder().decode(first?.value)
+}

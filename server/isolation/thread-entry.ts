@@ -100,6 +100,7 @@ const peer = createPeer(port, {
     },
     request: (...args) => hub.request(...args),
     'reply-ended': (id) => hub.replyEnded(Number(id)),
+    arriving: (...args) => hub.arriving(...args),
   },
 })
 const hub = threadHub(peer)

@@ -1,5 +1,5 @@
 import { NodeError } from '../../core/flow/failure.ts'
-import type { Hub, HubReply, HubRequest } from '../../core/host.ts'
+import type { Hub, HubArrival, HubReply, HubRequest } from '../../core/host.ts'
 import type { Peer } from './peer.ts'
 
 /** The hub as a thread sees it: routes are claimed and answers given through the host's side. */
@@ -7,6 +7,8 @@ export interface ThreadHub extends Hub {
   /** A request came in: id of its reply, its route, and what can cross of it. */
   request(...args: readonly unknown[]): void
   replyEnded(reply: number): void
+  /** A body is about to be complete: its route, and what is known of it. */
+  arriving(...args: readonly unknown[]): void
 }
 
 type Handler = (request: HubRequest, reply: HubReply) => void
@@ -14,15 +16,18 @@ type Handler = (request: HubRequest, reply: HubReply) => void
 /** Makes the thread's side of the hub. */
 export function threadHub(peer: Peer): ThreadHub {
   const handlers = new Map<number, Handler>()
+  const arrivals = new Map<number, (arrival: HubArrival) => void>()
   const replies = new Map<number, ThreadReply>()
   let routes = 0
   return {
-    route(route, handler) {
+    route(route, handler, arriving) {
       const id = routes++
       handlers.set(id, handler)
+      if (arriving !== undefined) arrivals.set(id, arriving)
       peer.notify('route', id, route)
       return () => {
         handlers.delete(id)
+        arrivals.delete(id)
         peer.notify('unroute', id)
       }
     },
@@ -52,6 +57,9 @@ export function threadHub(peer: Peer): ThreadHub {
           },
           reply,
         )
+    },
+    arriving(route, arrival) {
+      arrivals.get(Number(route))?.(arrival as HubArrival)
     },
     replyEnded(id) {
       replies.get(id)?.over()

@@ -11,6 +11,7 @@ import type { Picture, PlannedFrame, Size } from './plan.ts'
 import { emptyRoom } from './room.ts'
 import { splitSmjpeg } from './smjpeg.ts'
 import type { VideoSource } from './source.ts'
+import { prepareFfmpeg } from './spare.ts'
 import type { ThumbnailsContext } from './values.ts'
 
 /**
@@ -32,7 +33,9 @@ export async function* decodeFed(
   context: Pick<ThumbnailsContext, 'signal' | 'own'>,
 ): AsyncGenerator<Picture, void, undefined> {
   const options = { signal: context.signal, own: context.own, silenceMsMax: 20_000 }
-  const ffmpeg = startFfmpeg(decoder.executable, fedArguments(source, size, decoder), options)
+  const args = fedArguments(source, size, decoder)
+  latest = args
+  const ffmpeg = startFfmpeg(decoder.executable, args, options)
   const notFed = new Map<number, 'cut-off' | 'leaning'>()
   const feeding = feed(source, plan, ffmpeg.stdin, notFed).catch(() => undefined)
   const leaning = new LeaningFrames(source, size)
@@ -68,6 +71,15 @@ export async function* decodeFed(
     if (at < plan.length) await gone
   }
 }
+
+/** Starts the ffmpeg that the next video will most likely need: that of the last one, at first that of a wide film. */
+export function prepareFed(decoder: FfmpegDecoder): void {
+  const usual = (): readonly string[] =>
+    fedArguments({ width: 1920, rotation: 0 }, { width: 320, height: 180 }, decoder)
+  prepareFfmpeg(decoder.executable, latest ?? usual())
+}
+
+let latest: readonly string[] | null = null
 
 /** Distance between two places on the pipe. A whole second, so that no time base can round two into one. */
 const placeMs = 1000
@@ -141,7 +153,11 @@ class LeaningFrames {
   }
 }
 
-function fedArguments(source: VideoSource, size: Size, decoder: FfmpegDecoder): string[] {
+function fedArguments(
+  source: Pick<VideoSource, 'width' | 'rotation'>,
+  size: Size,
+  decoder: FfmpegDecoder,
+): readonly string[] {
   const turn = { 0: '', 90: 'transpose=clock,', 180: 'hflip,vflip,', 270: 'transpose=cclock,' }[source.rotation]
   const turned = source.rotation === 90 || source.rotation === 270
   const [width, height] = turned ? [size.height, size.width] : [size.width, size.height]

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { NodeError } from '../../../core/flow/failure.ts'
+import { takeFfmpeg } from './spare.ts'
 import { withinMs } from './within.ts'
 
 export interface FfmpegRun {
@@ -18,7 +18,7 @@ export interface FfmpegRun {
 const stderrBytesMax = 16_384
 
 /**
- * Starts ffmpeg with pipes only. Its output is read no faster than it is taken, so a slow reader halts it.
+ * Starts ffmpeg with pipes only, or takes the one that was prepared. Its output is read no faster than it is taken, so a slow reader halts it.
  * `silenceMsMax` bounds the time that one read may wait: then it is stopped and a NodeError `video.timeout` thrown.
  */
 export function startFfmpeg(
@@ -30,7 +30,7 @@ export function startFfmpeg(
     readonly silenceMsMax: number
   },
 ): FfmpegRun {
-  const child = spawn(executable, args, { stdio: ['pipe', 'pipe', 'pipe'], windowsHide: true })
+  const child = takeFfmpeg(executable, args)
   options.own(child)
   // A pipe that breaks because ffmpeg ended early is told by its exit code and its words, not by EPIPE.
   child.stdin.on('error', () => undefined)
