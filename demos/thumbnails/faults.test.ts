@@ -75,6 +75,7 @@ describe.each(['ffmpeg', 'in-process'] as const)('uploads decoded by %s', (decod
     ['garbage', () => new Blob([randomBytes(200_000)]), 'video.not-a-video'],
     ['text', () => 'This is a letter and not a video.\n'.repeat(1000), 'video.not-a-video'],
     ['nothing', () => '', 'video.empty'],
+    ['one byte', () => 'x', 'video.not-a-video'],
     ['a picture', () => new Blob([Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex')]), 'video.not-a-video'],
   ])('answers %s with a status and an error that says what to do', async (_, body, code) => {
     const { status, lines } = await send(url(), body())

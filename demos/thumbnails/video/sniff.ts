@@ -77,7 +77,8 @@ const signatures: readonly Signature[] = [
   {
     demuxer: null,
     container: 'MP3',
-    matches: (head) => ascii(head, 0, 3) === 'ID3' || (head.readUInt16BE(0) & 0xffe6) === 0xffe2,
+    // The first eleven bits of a frame are set, and the layer is the third one.
+    matches: (head) => ascii(head, 0, 3) === 'ID3' || (head[0] === 0xff && ((head[1] ?? 0) & 0xe6) === 0xe2),
   },
 ]
 
