@@ -374,7 +374,7 @@ export async function benchTelemetry(): Promise<readonly BenchRow[]> {
     peerName: 'the pipeline whose stages hold no telemetry code',
     per: count,
     unit: 'ns/message',
-    rounds: 31,
+    rounds: 201,
     warmups: 5,
   } as const
   return [
