@@ -24,6 +24,13 @@ export interface SpooledFile extends UploadedFile {
   remove(): Promise<void>
 }
 
+interface Owner {
+  readonly pid: number
+  readonly host: string
+  /** When the process started, by the machine's own count; null where that cannot be told. */
+  readonly started: string | null
+}
+
 const prefix = 'millrace-spool-'
 const ownerFile = 'owner.json'
 
@@ -31,7 +38,8 @@ const ownerFile = 'owner.json'
 export async function createSpool(bytesMax: number, parent: string = tmpdir()): Promise<Spool> {
   await mkdir(parent, { recursive: true })
   const directory = await mkdtemp(join(parent, prefix))
-  await writeFile(join(directory, ownerFile), JSON.stringify({ pid: process.pid, host: hostname() }), { mode: 0o600 })
+  const owner: Owner = { pid: process.pid, host: hostname(), started: await startOf(process.pid) }
+  await writeFile(join(directory, ownerFile), JSON.stringify(owner), { mode: 0o600 })
   return new SpoolFolder(directory, bytesMax)
 }
 
@@ -95,14 +103,26 @@ export async function removeStaleSpools(parent: string = tmpdir()): Promise<void
 /** A folder is stale when its server ran on this machine and runs no more. Folders of other machines and users are left alone. */
 async function isStale(folder: string): Promise<boolean> {
   try {
-    const owner: unknown = JSON.parse(await readFile(join(folder, ownerFile), 'utf8'))
-    if (typeof owner !== 'object' || owner === null || !('pid' in owner) || !('host' in owner)) return false
-    return (
-      owner.host === hostname() && typeof owner.pid === 'number' && owner.pid !== process.pid && !isAlive(owner.pid)
-    )
+    const owner: Partial<Owner> = JSON.parse(await readFile(join(folder, ownerFile), 'utf8'))
+    if (owner.host !== hostname() || typeof owner.pid !== 'number') return false
+    if (!isAlive(owner.pid)) return true
+    // In a container the server before had the same number: what tells the two apart is when they started.
+    const started = await startOf(owner.pid)
+    return typeof owner.started === 'string' && started !== null && owner.started !== started
   } catch {
     return false
   }
+}
+
+/** Ticks between the machine's start and the process's: the 22nd field of proc(5)'s `stat`. The name before may hold spaces and brackets. */
+async function startOf(pid: number): Promise<string | null> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  return (
+    stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .at(19) ?? null
+  )
 }
 
 function isAlive(pid: number): boolean {

@@ -4,7 +4,7 @@ import { ownTimes } from './decoder.ts'
 import type { FfmpegRun } from './ffmpeg.ts'
 import { lastLine, startFfmpeg } from './ffmpeg.ts'
 import type { TimedJpeg } from './smjpeg.ts'
-import { splitSmjpeg } from './smjpeg.ts'
+import { splitSmjpeg, toSmjpeg } from './smjpeg.ts'
 import type { Sniffed } from './sniff.ts'
 import type { ThumbnailsContext, ThumbnailsRequest } from './values.ts'
 
@@ -52,29 +52,9 @@ export async function openDirect(
       ...['-v', 'warning', ...opened],
       ...(decodesAll(probed.codec) ? [] : ['-discard:v', 'nokey', '-skip_frame', 'nokey']),
       ...[...input, '-map', '0:V:0', ...ownTimes(decoder)],
-      ...[
-        '-vf',
-        `${selected(probed, request.countMax)},${scaled(request.widthPx)}`,
-        '-frames:v',
-        String(request.countMax),
-      ],
-      ...[
-        '-pix_fmt',
-        'yuvj420p',
-        '-filter_threads',
-        '1',
-        '-threads:v',
-        '1',
-        '-c:v',
-        'mjpeg',
-        '-q:v',
-        '5',
-        '-f',
-        'smjpeg',
-        '-flush_packets',
-        '1',
-        'pipe:1',
-      ],
+      ...['-vf', `${selected(probed, request.countMax)},${scaled(request.widthPx)}`],
+      ...['-frames:v', String(request.countMax)],
+      ...toSmjpeg,
     ]
     const ffmpeg = startFfmpeg(decoder.executable, args, options)
     let count = 0

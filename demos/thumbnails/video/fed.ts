@@ -9,7 +9,7 @@ import { detached } from './keyframe.ts'
 import { clusterHeader, streamHeader } from './matroska-pipe.ts'
 import type { Picture, PlannedFrame, Size } from './plan.ts'
 import { emptyRoom } from './room.ts'
-import { splitSmjpeg } from './smjpeg.ts'
+import { splitSmjpeg, toSmjpeg } from './smjpeg.ts'
 import type { VideoSource } from './source.ts'
 import { prepareFfmpeg } from './spare.ts'
 import type { ThumbnailsContext } from './values.ts'
@@ -168,23 +168,8 @@ function fedArguments(
     // The header says all; looking for more would wait for frames that come only after the first was taken.
     ...['-probesize', '32', '-analyzeduration', '0', '-fpsprobesize', '0', '-f', 'matroska', '-i', 'pipe:0'],
     ...['-map', '0:v:0', ...ownTimes(decoder)],
-    ...['-vf', `scale=${width}:${height}:flags=fast_bilinear,${turn}setsar=1`, '-pix_fmt', 'yuvj420p'],
-    // Scaling and compressing small pictures on one thread: more of them only take turns with the decoder's.
-    ...[
-      '-filter_threads',
-      '1',
-      '-threads:v',
-      '1',
-      '-c:v',
-      'mjpeg',
-      '-q:v',
-      '5',
-      '-f',
-      'smjpeg',
-      '-flush_packets',
-      '1',
-      'pipe:1',
-    ],
+    ...['-vf', `scale=${width}:${height}:flags=fast_bilinear,${turn}setsar=1`],
+    ...toSmjpeg,
   ]
 }
 

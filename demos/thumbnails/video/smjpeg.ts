@@ -6,6 +6,13 @@ export interface TimedJpeg {
   readonly data: Uint8Array
 }
 
+/** What ffmpeg is told for such a stream on its standard output: small pictures, each sent as soon as it is there. */
+export const toSmjpeg: readonly string[] = [
+  // Scaling and compressing small pictures on one thread: more of them only take turns with the decoder's.
+  ...['-pix_fmt', 'yuvj420p', '-filter_threads', '1', '-threads:v', '1'],
+  ...['-c:v', 'mjpeg', '-q:v', '5', '-f', 'smjpeg', '-flush_packets', '1', 'pipe:1'],
+]
+
 /** Far above any picture 1920 wide; a length beyond it means that this is not the stream we asked for. */
 const pictureBytesMax = 32 << 20
 
