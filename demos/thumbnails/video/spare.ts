@@ -24,7 +24,11 @@ export function prepareFfmpeg(executable: string, args: readonly string[]): void
     return
   }
   const child = spawnFfmpeg(executable, args)
-  const limit = setTimeout(() => child.kill('SIGKILL'), spareMsMax)
+  const limit = setTimeout(() => {
+    // Forgotten first: whoever comes while it dies must not get it.
+    forget(made)
+    child.kill('SIGKILL')
+  }, spareMsMax)
   const made: Spare = { key: keyOf(executable, args), child, limit }
   // One that cannot be started is told to whoever starts the next.
   child.once('error', () => forget(made))
