@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream'
 import { createClient } from '@clickhouse/client'
 import { compile } from '../core/compile/compile.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
 import { createHost } from '../server/host.ts'
@@ -70,7 +69,7 @@ function* trades(): Generator<unknown> {
 }
 
 function tradesInto(url: string): Pipeline {
-  const document = parse(
+  const planned = planText(
     JSON.stringify({
       millrace: 1,
       name: 'trades',
@@ -84,18 +83,13 @@ function tradesInto(url: string): Pipeline {
       },
       edges: ['trades -> table'],
     }),
+    catalogue,
   )
-  const planned = document.ok ? plan(document.value, catalogue) : document
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
   const host = createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
-    folders: [],
     log: { write: () => undefined },
     deadLetter: async ([letter]) => {
       throw new Error(letter?.failure.message)
     },
   })
-  return compile(planned.value, catalogue, host)
+  return compile(planned, catalogue, host)
 }

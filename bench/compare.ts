@@ -28,19 +28,37 @@ export async function compare(comparison: Comparison): Promise<BenchRow> {
     ours.push(mineFirst ? early : late)
     peer.push(mineFirst ? late : early)
   }
-  const ratios = ours.map((each, index) => each / (peer[index] ?? each))
   const scale = (unit === 'ms' ? 1 : 1e6) / comparison.per
+  const scaled = (times: readonly number[]): readonly number[] => times.map((each) => each * scale)
+  return compared({ figure, ours: scaled(ours), peer: scaled(peer), peerName, goal, unit })
+}
+
+/** Figures of two sides, taken in the same rounds. */
+export interface Pairs {
+  readonly figure: string
+  readonly ours: readonly number[]
+  readonly peer: readonly number[]
+  readonly peerName: string
+  /** The ratio ours ÷ peer must not pass it. */
+  readonly goal: number
+  /** Of `ours` and `peer`. */
+  readonly unit: string
+}
+
+/** Compares figures that are measured already, pair by pair: medians with the spread of the ratio. */
+export function compared({ figure, ours, peer, peerName, goal, unit }: Pairs): BenchRow {
+  const ratios = ours.map((each, index) => each / (peer[index] ?? each))
   const ratio = median(ratios)
   return {
     figure,
-    ours: median(ours) * scale,
-    peer: median(peer) * scale,
+    ours: median(ours),
+    peer: median(peer),
     peerName,
     ratio,
     goal,
     holds: ratio <= goal,
     unit,
-    runs: { count: rounds, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
+    runs: { count: ours.length, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
   }
 }
 

@@ -3,15 +3,14 @@ import { z } from 'zod'
 import { createCatalogue } from '../core/catalogue.ts'
 import { compile } from '../core/compile/compile.ts'
 import { define, defineVersions } from '../core/define.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import { message } from '../core/flow/message.ts'
 import { createPump } from '../core/flow/pump.ts'
 import type { Host } from '../core/host.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
 import { systemClock } from '../server/system-clock.ts'
-import { against, compare } from './compare.ts'
+import { against, compare, timed } from './compare.ts'
 import type { BenchRow } from './row.ts'
 
 /** One order; `shape` adds fields, so that V8 sees another hidden class. */
@@ -154,11 +153,8 @@ const host: Host = {
 
 /** Compiles the five-node workflow of the bench. */
 export function benchPipeline(name: string, count: number, shape: number | 'ready', telemetry = 'off'): Pipeline {
-  const document = parse(documentOf(name, count, shape, telemetry))
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, types, { id: name, version: '1' })
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
-  return compile(planned.value, types, host)
+  const planned = planText(documentOf(name, count, shape, telemetry), types, { id: name, version: '1' })
+  return compile(planned, types, host)
 }
 
 async function runOurs(pipeline: Pipeline): Promise<void> {
@@ -268,12 +264,6 @@ async function benchShapes(count: number): Promise<BenchRow> {
   }
 }
 
-async function timed(work: () => Promise<void>): Promise<number> {
-  const begin = performance.now()
-  await work()
-  return performance.now() - begin
-}
-
 const startDocument = JSON.stringify({
   millrace: 1,
   name: 'start',
@@ -290,11 +280,8 @@ const startDocument = JSON.stringify({
 
 /** Starts event executions one after the other and waits for each; then opens many and leaves them idle. */
 async function benchStart(): Promise<readonly BenchRow[]> {
-  const document = parse(startDocument)
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, types)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
-  const pipeline = compile(planned.value, types, host)
+  const planned = planText(startDocument, types)
+  const pipeline = compile(planned, types, host)
   const count = 20_000
   const micros: number[] = []
   for (let round = -2; round < 7; round++) {
@@ -337,13 +324,10 @@ async function benchIdle(): Promise<BenchRow> {
     },
     edges: ['go -> a -> out'],
   })
-  const document = parse(text)
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, withOpener)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const planned = planText(text, withOpener)
   const sizes: number[] = []
   for (let round = 0; round < 5; round++) {
-    const pipeline = compile(planned.value, withOpener, host)
+    const pipeline = compile(planned, withOpener, host)
     await pipeline.open()
     const make: (() => unknown) | null = open
     if (make === null) throw new Error('the trigger did not open')

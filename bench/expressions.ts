@@ -1,5 +1,6 @@
 import type { ExpressionInput } from '../core/expressions/index.ts'
 import { compileExpression, parseExpression } from '../core/expressions/index.ts'
+import { compared } from './compare.ts'
 import type { BenchRow } from './row.ts'
 
 /*
@@ -109,19 +110,14 @@ function measure(contest: Contest, inputs: readonly ExpressionInput[]): BenchRow
     const second = round % 2 === 0 ? peer() : ours()
     return round % 2 === 0 ? { ours: first, peer: second } : { ours: second, peer: first }
   })
-  const ratios = pairs.map((pair) => pair.ours / pair.peer)
-  const ratio = median(ratios)
-  return {
+  return compared({
     figure: contest.figure,
-    ours: median(pairs.map((pair) => pair.ours)),
-    peer: median(pairs.map((pair) => pair.peer)),
+    ours: pairs.map((pair) => pair.ours),
+    peer: pairs.map((pair) => pair.peer),
     peerName: 'function by hand',
-    ratio,
     goal: contest.goal,
-    holds: ratio <= contest.goal,
     unit: 'ns per evaluation',
-    runs: { count: rounds, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
-  }
+  })
 }
 
 /** A loop of its own per side, by its own text: V8 may inline both into theirs, and neither sees the other's feedback. */
@@ -152,9 +148,4 @@ function timedLoop(evaluate: Evaluate, inputs: readonly ExpressionInput[], evalu
 
 function isLoop(value: unknown): value is () => number {
   return typeof value === 'function'
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((left, right) => left - right)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

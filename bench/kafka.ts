@@ -6,7 +6,7 @@ import type { DriverName } from '../connectors/kafka/driver.ts'
 import { KafkaFlows } from '../connectors/kafka/kafka.fixture.ts'
 import { openDriver } from '../connectors/kafka/open-driver.ts'
 import { noKafka, startKafka } from '../test/services/kafka.ts'
-import { against, median } from './compare.ts'
+import { against, compared } from './compare.ts'
 import type { SideOptions, SideResult } from './kafka/work.ts'
 import { orderText } from './kafka/work.ts'
 import type { BenchRow } from './row.ts'
@@ -140,19 +140,8 @@ function rowOf(pair: Pair, results: ReadonlyMap<string, readonly SideResult[]>):
   const by = pair.by ?? 'cpuMs'
   const ours = (results.get(pair.ours) ?? []).map((each) => (each[by] * 1_000) / each.read)
   const peer = (results.get(pair.peer) ?? []).map((each) => (each[by] * 1_000) / each.read)
-  const ratios = ours.map((each, index) => each / (peer[index] ?? each))
-  const ratio = median(ratios)
-  return {
-    figure: pair.figure,
-    ours: median(ours),
-    peer: median(peer),
-    peerName: pair.peerName,
-    ratio,
-    goal: pair.goal,
-    holds: ratio <= pair.goal,
-    unit: by === 'cpuMs' ? 'µs CPU/record' : 'µs/record',
-    runs: { count: ratios.length, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
-  }
+  const { figure, peerName, goal } = pair
+  return compared({ figure, ours, peer, peerName, goal, unit: by === 'cpuMs' ? 'µs CPU/record' : 'µs/record' })
 }
 
 function runSide(side: string, go: string | null, options: SideOptions): Promise<SideResult> {

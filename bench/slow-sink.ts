@@ -2,8 +2,7 @@ import { z } from 'zod'
 import { createCatalogue } from '../core/catalogue.ts'
 import { compile } from '../core/compile/compile.ts'
 import { define, defineVersions } from '../core/define.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import { catalogue } from '../nodes.ts'
 import { createHost } from '../server/host.ts'
 
@@ -47,21 +46,14 @@ const text = JSON.stringify({
   },
   edges: ['go -> a -> out'],
 })
-const document = parse(text)
-if (!document.ok) throw new Error(JSON.stringify(document.problems))
-const planned = plan(document.value, types)
-if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+const planned = planText(text, types)
 const host = createHost({
-  allowEnv: [],
-  environment: {},
-  vars: {},
-  folders: [],
   log: { write: () => undefined },
   deadLetter: async () => {
     throw new Error('nothing may fail here')
   },
 })
-const pipeline = compile(planned.value, types, host)
+const pipeline = compile(planned, types, host)
 const outcome = await pipeline.start('go').done
 if (outcome.state !== 'done' || written !== 1_000_000)
   throw new Error(`${outcome.state} after ${written}: ${outcome.failure?.message}`)

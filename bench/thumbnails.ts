@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import type { FfmpegDecoder } from '../demos/thumbnails/video/decoder.ts'
 import { resolveDecoder } from '../demos/thumbnails/video/decoder.ts'
 import { thumbnails } from '../demos/thumbnails/video/thumbnails.ts'
-import { against, median } from './compare.ts'
+import { against, compared } from './compare.ts'
 import type { BenchRow } from './row.ts'
 import type { ThumbnailRun } from './thumbnail-run.ts'
 import { startMeasuredDemo } from './thumbnails-server.ts'
@@ -48,21 +48,15 @@ async function measure(way: string, runOurs: (path: string) => Promise<Thumbnail
     ours.push(mine)
     peer.push(theirs)
   }
-  const ratios = ours.map((each, index) => each.totalMs / (peer[index]?.totalMs ?? each.totalMs))
-  const ratio = median(ratios)
-  const total: BenchRow = {
-    figure: `all keyframes of 2 min of 1080p H.264, ${way}`,
-    ours: median(ours.map((each) => each.totalMs)),
-    peer: median(peer.map((each) => each.totalMs)),
-    peerName: `${ffmpeg.label}, -discard nokey -skip_frame nokey, fast_bilinear`,
-    ratio,
-    goal: 1.15,
-    holds: ratio <= 1.15,
-    unit: 'ms',
-    runs: { count: ours.length, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
-  }
   return [
-    total,
+    compared({
+      figure: `all keyframes of 2 min of 1080p H.264, ${way}`,
+      ours: ours.map((each) => each.totalMs),
+      peer: peer.map((each) => each.totalMs),
+      peerName: `${ffmpeg.label}, -discard nokey -skip_frame nokey, fast_bilinear`,
+      goal: 1.15,
+      unit: 'ms',
+    }),
     against(
       `first thumbnail of it, ${way}`,
       ours.map((each) => each.firstMs),

@@ -3,7 +3,7 @@ import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { noUwsNode, uwsNode } from '../test/services/uws-node.ts'
-import { against, median } from './compare.ts'
+import { against, compared } from './compare.ts'
 import type { BenchRow } from './row.ts'
 import type { LoadResult, Order } from './websocket/load.ts'
 import type { Usage, Work } from './websocket/server.ts'
@@ -58,7 +58,14 @@ async function benchEcho(load: Load, transport: Transport, work: Work, label: st
   }
   const figure = `${transport}: echo through 3 nodes, ${connections} connections, ${label}`
   const row = (what: string, of: (sample: Sample) => number, goal: number, unit: string): BenchRow =>
-    compared(`${figure}: ${what}`, samples.ours.map(of), samples.bare.map(of), `bare ${transport}`, goal, unit)
+    compared({
+      figure: `${figure}: ${what}`,
+      ours: samples.ours.map(of),
+      peer: samples.bare.map(of),
+      peerName: `bare ${transport}`,
+      goal,
+      unit,
+    })
   return [
     row('time', ({ result }) => (result.ms * 1e6) / result.count, 1 / 0.85, 'ns/message'),
     row('CPU', ({ cpuMs, result }) => (cpuMs * 1e6) / result.count, 1 / 0.85, 'ns/message'),
@@ -87,14 +94,14 @@ async function benchBroadcast(load: Load): Promise<readonly BenchRow[]> {
   }
   const figure = `ws: broadcast of one message to ${audience} sockets`
   const row = (what: string, of: (sample: Sample) => number): BenchRow =>
-    compared(
-      `${figure}: ${what}`,
-      samples.ours.map(of),
-      samples.bare.map(of),
-      'one frame in a bare loop',
-      1 / 0.9,
-      'ms',
-    )
+    compared({
+      figure: `${figure}: ${what}`,
+      ours: samples.ours.map(of),
+      peer: samples.bare.map(of),
+      peerName: 'one frame in a bare loop',
+      goal: 1 / 0.9,
+      unit: 'ms',
+    })
   return [
     row('time until all have it', ({ result }) => result.ms / result.count),
     row('CPU', ({ cpuMs, result }) => cpuMs / result.count),
@@ -127,29 +134,6 @@ async function benchIdle(load: Load): Promise<BenchRow> {
 interface Sample {
   readonly result: LoadResult
   readonly cpuMs: number
-}
-
-function compared(
-  figure: string,
-  ours: readonly number[],
-  peer: readonly number[],
-  peerName: string,
-  goal: number,
-  unit: string,
-): BenchRow {
-  const ratios = ours.map((each, index) => each / (peer[index] ?? each))
-  const ratio = median(ratios)
-  return {
-    figure,
-    ours: median(ours),
-    peer: median(peer),
-    peerName,
-    ratio,
-    goal,
-    holds: ratio <= goal,
-    unit,
-    runs: { count: ours.length, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
-  }
 }
 
 /** A frame with the mask 0, as base64. */

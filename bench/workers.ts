@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
 import type { PoolOptions } from '../core/host.ts'
 import { flame } from '../workers/index.ts'
+import { compared } from './compare.ts'
 import type { BenchRow } from './row.ts'
 import { keepToOneCore } from './workers/one-core.ts'
 
@@ -47,19 +48,14 @@ async function compare(
     await oneRound(ours, peer, input)
     const taken: { readonly ours: number; readonly peer: number }[] = []
     for (let round = 0; round < rounds; round++) taken.push(await oneRound(ours, peer, input))
-    const ratios = taken.map((each) => each.ours / each.peer)
-    const ratio = median(ratios)
-    return {
+    return compared({
       figure,
-      ours: median(taken.map((each) => each.ours)),
-      peer: median(taken.map((each) => each.peer)),
+      ours: taken.map((each) => each.ours),
+      peer: taken.map((each) => each.peer),
       peerName: peer.name,
-      ratio,
       goal,
-      holds: ratio <= goal,
       unit: 'µs',
-      runs: { count: rounds, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
-    }
+    })
   } finally {
     await Promise.all([ours.close(), peer.close()])
   }
@@ -115,9 +111,4 @@ async function bareIpc(serialization: 'json' | 'advanced'): Promise<Contender> {
         child.disconnect()
       }),
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

@@ -43,7 +43,7 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
   const hostIn = (folders: readonly string[]): Host =>
     createHost({
       ...parts,
-      allowEnv: options.allowEnv ?? [],
+      allowEnv: options.allowEnv,
       environment: process.env,
       vars,
       folders,

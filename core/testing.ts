@@ -8,6 +8,7 @@ import type { Document, Settings } from './document/document.ts'
 import { parse } from './document/parse.ts'
 import type { Plan, PlanOptions } from './document/plan.ts'
 import { plan } from './document/plan.ts'
+import { must } from './document/plan-text.ts'
 import { failureOf } from './flow/failure.ts'
 import type { Message } from './flow/message.ts'
 import { message } from './flow/message.ts'
@@ -16,7 +17,6 @@ import type { Receipt } from './flow/receipt.ts'
 import { observeReceipts } from './flow/receipt.ts'
 import type { Clock, DeadLetter, Host } from './host.ts'
 import type { Outcome, Pipeline } from './pipeline.ts'
-import { formatProblem } from './problem.ts'
 
 /** A clock that stands still until it is told to go on. */
 export interface VirtualClock extends Clock {
@@ -312,13 +312,4 @@ export async function runExample(
     types,
     ...(eventTrigger ? { start: { entry: 'subject', input: example.input } } : {}),
   })
-}
-
-function must<T>(
-  result:
-    | { readonly ok: true; readonly value: T }
-    | { readonly ok: false; readonly problems: readonly import('./problem.ts').Problem[] },
-): T {
-  if (result.ok) return result.value
-  throw new Error(result.problems.map(formatProblem).join('\n'))
 }

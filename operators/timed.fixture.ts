@@ -3,8 +3,7 @@ import { createCatalogue } from '../core/catalogue.ts'
 import { compile } from '../core/compile/compile.ts'
 import type { Source, TriggerContext } from '../core/define.ts'
 import { define, defineVersions } from '../core/define.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import { edge } from '../core/flow/edge.ts'
 import { message } from '../core/flow/message.ts'
 import type { Host } from '../core/host.ts'
@@ -118,12 +117,10 @@ export async function timedRun(
     defineVersions({ 1: source }, { latest: 1 }),
     defineVersions({ 1: reader }, { latest: 1 }),
   ])
-  const parsed = parse(JSON.stringify({ millrace: 1, name: 'timed', nodes, edges }))
-  const planned = parsed.ok ? plan(parsed.value, types) : parsed
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const planned = planText(JSON.stringify({ millrace: 1, name: 'timed', nodes, edges }), types)
   const watch = watchReceipts()
   try {
-    const pipeline = compile(planned.value, types, host)
+    const pipeline = compile(planned, types, host)
     const execution = pipeline.start('source')
     kill = () => void execution.kill('enough')
     let outcome = ''

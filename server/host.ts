@@ -4,12 +4,14 @@ import { createFiles } from './files.ts'
 import { systemClock } from './system-clock.ts'
 
 export interface HostOptions {
-  /** Names under `$env` that documents may read, out of `environment`. */
-  readonly allowEnv: readonly string[]
-  readonly environment: Readonly<Record<string, string | undefined>>
-  readonly vars: Readonly<Record<string, unknown>>
-  /** Folders that documents may read and write. */
-  readonly folders: readonly string[]
+  /** Names under `$env` that documents may read, out of `environment`. None unless set. */
+  readonly allowEnv?: readonly string[]
+  /** Where the values of `$env` come from. Empty unless set; the process's own is never taken by itself. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
+  /** What documents read as `$vars`. Empty unless set. */
+  readonly vars?: Readonly<Record<string, unknown>>
+  /** Folders that documents may read and write. None unless set. */
+  readonly folders?: readonly string[]
   readonly log: Log
   readonly deadLetter: (letters: readonly DeadLetter[]) => Promise<void>
   readonly pools?: Pools
@@ -21,9 +23,10 @@ export interface HostOptions {
 
 /** Joins the world to the engine. Of the environment only the allowed names are kept. */
 export function createHost(options: HostOptions): Host {
+  const { allowEnv = [], environment = {}, vars = {}, folders = [] } = options
   const env: Record<string, string> = {}
-  for (const name of options.allowEnv) {
-    const value = options.environment[name]
+  for (const name of allowEnv) {
+    const value = environment[name]
     if (value !== undefined) env[name] = value
   }
   return {
@@ -31,13 +34,13 @@ export function createHost(options: HostOptions): Host {
     random: Math.random,
     id: () => randomBytes(6).toString('hex'),
     env,
-    vars: () => options.vars,
+    vars: () => vars,
     log: options.log,
     deadLetter: options.deadLetter,
     pools: options.pools,
     hub: options.hub,
     topics: options.topics,
-    files: createFiles({ allowed: [...options.folders] }),
+    files: createFiles({ allowed: [...folders] }),
     standardStreams: options.standardStreams,
     span: options.span,
   }

@@ -2,8 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { afterEach, describe, expect, it } from 'vitest'
 import { id, KafkaFlows } from '../connectors/kafka/kafka.fixture.ts'
 import { openDriver } from '../connectors/kafka/open-driver.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
 import { noKafka } from '../test/services/kafka.ts'
@@ -29,19 +28,12 @@ async function start(): Promise<MillraceServer> {
 }
 
 async function pipelineOf(text: string): Promise<Pipeline> {
-  const document = parse(text)
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, catalogue)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const planned = planText(text, catalogue)
   const host = createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
-    folders: [],
     log: { write: () => undefined },
     deadLetter: async () => undefined,
   })
-  return launch(planned.value, catalogue, host, { folders: [] })
+  return launch(planned, catalogue, host, { folders: [] })
 }
 
 const slow = (settings: string): string => `

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { compile } from '../core/compile/compile.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
 import type { MillraceServer } from './create-server.ts'
@@ -30,22 +29,18 @@ afterEach(async () => {
 /** Numbers, a thousand a second, each with the version that wrote it. */
 function version(label: string, options: { settings?: string; field?: string; before?: Pipeline } = {}): Pipeline {
   const path = join(folder, 'out.ndjson')
-  const document = parse(
+  const planned = planText(
     `millrace: 1\nname: t\nsettings: { ${options.settings ?? ''} }\nnodes:\n  src: { type: generate@1, config: { perSecond: 1000 } }\n  a: { type: set@1, onError: stop, config: { fields: { n: "{{ $json.n }}", by: ${options.field ?? label} } } }\n  out: { type: file.append@1, config: { path: ${JSON.stringify(path)} } }\nedges: [src -> a, a -> out]\n`,
+    catalogue,
+    { version: label },
   )
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, catalogue, { version: label })
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
   const host = createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
     folders: [folder],
     log: { write: (_level, text) => void lines.push(text) },
     deadLetter: async () => undefined,
   })
-  if (planned.value.settings.isolation === 'thread') return isolate(planned.value, host, { folders: [folder] })
-  return compile(planned.value, catalogue, host, { before: options.before })
+  if (planned.settings.isolation === 'thread') return isolate(planned, host, { folders: [folder] })
+  return compile(planned, catalogue, host, { before: options.before })
 }
 
 async function written(): Promise<readonly { readonly n: number; readonly by: string }[]> {

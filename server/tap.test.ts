@@ -1,7 +1,6 @@
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
 import { valuesOf } from '../sdk/http.ts'
@@ -42,19 +41,12 @@ async function start(options: ServerOptions = {}): Promise<MillraceServer> {
 }
 
 async function pipelineOf(text: string, before?: Pipeline): Promise<Pipeline> {
-  const document = parse(text)
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, catalogue)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const planned = planText(text, catalogue)
   const host = createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
-    folders: [],
     log: { write: () => undefined },
     deadLetter: async () => undefined,
   })
-  return launch(planned.value, catalogue, host, { folders: [] }, before)
+  return launch(planned, catalogue, host, { folders: [] }, before)
 }
 
 const tap = (server: MillraceServer, query: string): Promise<Response> =>

@@ -4,12 +4,9 @@ import { z } from 'zod'
 import { createCatalogue } from '../core/catalogue.ts'
 import { compile } from '../core/compile/compile.ts'
 import { define, defineVersions, expression } from '../core/define.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import type { Host } from '../core/host.ts'
 import type { Pipeline } from '../core/pipeline.ts'
-import type { Problem, Result } from '../core/problem.ts'
-import { formatProblem } from '../core/problem.ts'
 import type { MillraceServer } from './create-server.ts'
 import { systemClock } from './system-clock.ts'
 
@@ -77,8 +74,7 @@ export function testWorkflow(server: MillraceServer, name = 'publisher'): TestWo
   `
   const types = [defineVersions({ 1: start }, { latest: 1 }), defineVersions({ 1: publish }, { latest: 1 })]
   const catalogue = createCatalogue(types)
-  const planned = must(plan(must(parse(text)), catalogue, { id: name }))
-  return { pipeline: compile(planned, catalogue, plainHost(server)), release }
+  return { pipeline: compile(planText(text, catalogue, { id: name }), catalogue, plainHost(server)), release }
 }
 
 export function plainHost(server: MillraceServer): Host {
@@ -180,10 +176,4 @@ function untilReleased(released: Promise<void>, signal: AbortSignal): Promise<vo
     signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true })
     void released.then(resolve)
   })
-}
-
-function must<T>(result: Result<T>): T {
-  if (result.ok) return result.value
-  const problems: readonly Problem[] = result.problems
-  throw new Error(problems.map(formatProblem).join('\n'))
 }

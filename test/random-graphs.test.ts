@@ -4,8 +4,7 @@ import { z } from 'zod'
 import { createCatalogue } from '../core/catalogue.ts'
 import { compile } from '../core/compile/compile.ts'
 import { define, defineVersions } from '../core/define.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import { wait } from '../core/flow/deadline.ts'
 import { failureOf, NodeError } from '../core/flow/failure.ts'
 import { createLedger } from '../core/flow/ledger.ts'
@@ -237,14 +236,11 @@ async function run(graph: Graph, cut: number, interpret: boolean): Promise<Ran> 
     defineVersions({ 1: asyncNode }, { latest: 1 }),
     defineVersions({ 1: expandNode }, { latest: 1 }),
   ])
-  const document = parse(built.document)
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, types)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const planned = planText(built.document, types)
   const host = testHost()
   const watch = watchReceipts()
   try {
-    const pipeline = compile(planned.value, types, host, { interpret })
+    const pipeline = compile(planned, types, host, { interpret })
     const execution = pipeline.start('source')
     let state = ''
     void execution.done.then((outcome) => {

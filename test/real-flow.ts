@@ -3,12 +3,10 @@ import { createCatalogue } from '../core/catalogue.ts'
 import { compile } from '../core/compile/compile.ts'
 import type { NodeType } from '../core/define.ts'
 import { define, defineVersions } from '../core/define.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import type { Message } from '../core/flow/message.ts'
 import type { DeadLetter, Host } from '../core/host.ts'
 import type { Execution, Outcome, Pipeline } from '../core/pipeline.ts'
-import { formatProblem } from '../core/problem.ts'
 import { watchReceipts } from '../core/testing.ts'
 import { catalogue } from '../nodes.ts'
 import { systemClock } from '../server/system-clock.ts'
@@ -72,9 +70,7 @@ export async function realFlow(document: unknown, options: RealFlowOptions = {})
     ...(options.types ?? []),
     defineVersions({ 1: keep }, { latest: 1 }),
   ])
-  const parsed = parse(typeof document === 'string' ? document : JSON.stringify(document))
-  const planned = parsed.ok ? plan(parsed.value, types) : parsed
-  if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
+  const planned = planText(typeof document === 'string' ? document : JSON.stringify(document), types)
   let ids = 0
   const host: Host = {
     clock: systemClock,
@@ -87,8 +83,8 @@ export async function realFlow(document: unknown, options: RealFlowOptions = {})
     ...options.host,
   }
   const watch = watchReceipts()
-  const pipeline = compile(planned.value, types, host)
-  const entry = options.start?.entry ?? planned.value.nodes[planned.value.entries[0]?.node ?? 0]?.id ?? ''
+  const pipeline = compile(planned, types, host)
+  const entry = options.start?.entry ?? planned.nodes[planned.entries[0]?.node ?? 0]?.id ?? ''
   const execution = pipeline.start(entry, options.start?.input ?? [])
   return {
     pipeline,

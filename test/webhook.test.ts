@@ -2,10 +2,8 @@ import { existsSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { compile } from '../core/compile/compile.ts'
-import { parse } from '../core/document/parse.ts'
-import { plan } from '../core/document/plan.ts'
+import { planText } from '../core/document/plan-text.ts'
 import type { Pipeline } from '../core/pipeline.ts'
-import { formatProblem } from '../core/problem.ts'
 import { catalogue } from '../nodes.ts'
 import type { MillraceServer } from '../server/create-server.ts'
 import { createServer } from '../server/create-server.ts'
@@ -22,24 +20,20 @@ async function serving(
   edges: string,
   settings = '',
 ): Promise<{ readonly server: MillraceServer; readonly pipeline: Pipeline; readonly letters: unknown[] }> {
-  const document = parse(`millrace: 1\nname: hooked\nsettings: { ${settings} }\nnodes:\n${nodes}\nedges: [${edges}]\n`)
-  if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
-  const planned = plan(document.value, catalogue)
-  if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
+  const planned = planText(
+    `millrace: 1\nname: hooked\nsettings: { ${settings} }\nnodes:\n${nodes}\nedges: [${edges}]\n`,
+    catalogue,
+  )
   const server = await createServer({ port: 0 })
   open.push(() => server.close())
   const letters: unknown[] = []
   const host = createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
-    folders: [],
     log: { write: () => undefined },
     deadLetter: async (each) => void letters.push(...each),
     hub: server.hub,
     topics: server.topics,
   })
-  const pipeline = compile(planned.value, catalogue, host)
+  const pipeline = compile(planned, catalogue, host)
   await server.deploy('hooked', pipeline)
   return { server, pipeline, letters }
 }
@@ -120,12 +114,9 @@ describe('a webhook', () => {
   })
 
   test('has no port for that without arrivingMs', () => {
-    const document = parse(
-      'millrace: 1\nname: x\nnodes:\n  hook: { type: webhook@1, config: { path: /x } }\n  a: { type: log@1, config: { text: soon } }\nedges: [hook.arriving -> a]\n',
-    )
-    if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
-    const planned = plan(document.value, catalogue)
-    expect(planned.ok ? [] : planned.problems.map((each) => each.code)).toContain('document.unknown-port')
+    const text =
+      'millrace: 1\nname: x\nnodes:\n  hook: { type: webhook@1, config: { path: /x } }\n  a: { type: log@1, config: { text: soon } }\nedges: [hook.arriving -> a]\n'
+    expect(() => planText(text, catalogue)).toThrow('document.unknown-port')
   })
 
   test('an execution that answers nothing gives 204', async () => {

@@ -1,7 +1,6 @@
 import type { DriverName } from '../../connectors/kafka/driver.ts'
 import { openDriver } from '../../connectors/kafka/open-driver.ts'
-import { parse } from '../../core/document/parse.ts'
-import { plan } from '../../core/document/plan.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import { catalogue } from '../../nodes.ts'
 import { createHost } from '../../server/host.ts'
 import { launch } from '../../server/isolation/launch.ts'
@@ -19,14 +18,8 @@ export async function millraceSide(
     `delivery: ${more.includes('once') ? 'exactly-once' : 'at-least-once'}`,
     `lanes: ${more.includes('lanes') ? 2 : 1}`,
   ].join(', ')
-  const document = parse(documentOf(options, driver, more.includes('raw') ? 'raw' : 'json', settings))
-  const planned = document.ok ? plan(document.value, catalogue) : document
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const planned = planText(documentOf(options, driver, more.includes('raw') ? 'raw' : 'json', settings), catalogue)
   const host = createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
-    folders: [],
     log: { write: (level, text) => void (level === 'error' && console.error(text)) },
     deadLetter: async ([letter]) => {
       throw new Error(letter?.failure.message)
@@ -34,7 +27,7 @@ export async function millraceSide(
   })
   // Loading the client is left out on every side.
   await openDriver(driver)
-  const pipeline = await launch(planned.value, catalogue, host, { folders: [] })
+  const pipeline = await launch(planned, catalogue, host, { folders: [] })
   const read = (): number => pipeline.metrics()?.nodes.in?.out ?? 0
   return async () => {
     let quarter: { readonly at: number; readonly read: number } | null = null

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { compileExpression, parseExpression } from '../../core/expressions/index.ts'
-import { median, timed } from '../compare.ts'
+import { compared, timed } from '../compare.ts'
 import { benchPipeline, makeOrder } from '../engine.ts'
 import type { BenchRow } from '../row.ts'
 
@@ -47,14 +47,14 @@ async function benchNodeRed(): Promise<BenchRow> {
     peer.push((theirs * 1e6) / theirCount)
   }
   await nodeRed.close()
-  return row(
-    '5-node pipeline, batches of 500',
+  return compared({
+    figure: '5-node pipeline, batches of 500',
     ours,
     peer,
-    'ns/message',
-    'Node-RED 5, headless, in the same process',
-    1 / 300,
-  )
+    peerName: 'Node-RED 5, headless, in the same process',
+    goal: 1 / 300,
+    unit: 'ns/message',
+  })
 }
 
 function benchN8n(): BenchRow {
@@ -88,35 +88,12 @@ function benchN8n(): BenchRow {
     peer.push(other)
   }
   if (length === 0) throw new Error('nothing was evaluated')
-  return row(
-    "expression $json.user.name.toUpperCase() + ' ' + $json.items.length",
+  return compared({
+    figure: "expression $json.user.name.toUpperCase() + ' ' + $json.items.length",
     ours,
     peer,
-    'ns/evaluation',
-    'n8n-workflow',
-    1,
-  )
-}
-
-function row(
-  figure: string,
-  ours: readonly number[],
-  peer: readonly number[],
-  unit: string,
-  peerName: string,
-  goal: number,
-): BenchRow {
-  const ratios = ours.map((each, index) => each / (peer[index] ?? each))
-  const ratio = median(ratios)
-  return {
-    figure,
-    ours: median(ours),
-    peer: median(peer),
-    peerName,
-    ratio,
-    goal,
-    holds: ratio <= goal,
-    unit,
-    runs: { count: ours.length, ratioMin: Math.min(...ratios), ratioMax: Math.max(...ratios) },
-  }
+    peerName: 'n8n-workflow',
+    goal: 1,
+    unit: 'ns/evaluation',
+  })
 }

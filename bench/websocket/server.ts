@@ -4,8 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { WebSocket } from 'ws'
 import { WebSocketServer } from 'ws'
 import { compile } from '../../core/compile/compile.ts'
-import { parse } from '../../core/document/parse.ts'
-import { plan } from '../../core/document/plan.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import { catalogue } from '../../nodes.ts'
 import { createHost } from '../../server/host.ts'
 import { createWorkflows } from '../../server/workflows.ts'
@@ -84,7 +83,7 @@ async function ours(which: string, kind: string): Promise<number> {
     heartbeatMs: 0,
   }
   const config = { port: 0, transport: which, ...limits, ...workflow.config }
-  const document = parse(
+  const planned = planText(
     JSON.stringify({
       millrace: 1,
       name: 'bench',
@@ -92,16 +91,10 @@ async function ours(which: string, kind: string): Promise<number> {
       nodes: { ws: { type: 'websocket.serve@1', config }, ...workflow.nodes },
       edges: workflow.edges,
     }),
+    catalogue,
   )
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, catalogue)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
   return new Promise((resolve, reject) => {
     const host = createHost({
-      allowEnv: [],
-      environment: {},
-      vars: {},
-      folders: [],
       log: { write: (_level, _text, fields) => resolve(Number(fields?.port)) },
       deadLetter: async (letters) => {
         throw new Error(letters[0]?.failure.message)
@@ -116,7 +109,7 @@ async function ours(which: string, kind: string): Promise<number> {
       onEnded: () => undefined,
     })
     workflows
-      .deploy('bench', compile(planned.value, catalogue, host))
+      .deploy('bench', compile(planned, catalogue, host))
       .then((execution) => void execution?.done.then((outcome) => reject(new Error(outcome.failure?.message))), reject)
   })
 }

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import { compile } from '../../core/compile/compile.ts'
-import { parse } from '../../core/document/parse.ts'
-import { plan } from '../../core/document/plan.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import { runFlow, testHost, watchReceipts } from '../../core/testing.ts'
 import { catalogue } from '../../nodes.ts'
 
@@ -49,14 +48,12 @@ test('late timers do not shift the beats after them, and many that are due at on
   let lateMs = 0
   const { clock } = host
   const after = clock.after.bind(clock)
-  const parsed = parse(
+  const planned = planText(
     `{ millrace: 1, name: t, nodes: { tick: { type: interval@1, config: { everyMs: 100, count: 8 } } } }`,
+    catalogue,
   )
-  if (!parsed.ok) throw new Error('the document is wrong')
-  const planned = plan(parsed.value, catalogue)
-  if (!planned.ok) throw new Error('the plan is wrong')
   const watch = watchReceipts()
-  const pipeline = compile(planned.value, catalogue, {
+  const pipeline = compile(planned, catalogue, {
     ...host,
     clock: { ...clock, now: clock.now, after: (delayMs, callback) => after(delayMs + lateMs, callback) },
   })
@@ -80,11 +77,11 @@ test('late timers do not shift the beats after them, and many that are due at on
 
 test('a stopped execution ticks no more', async () => {
   const host = testHost()
-  const parsed = parse(`{ millrace: 1, name: t, nodes: { tick: { type: interval@1, config: { everyMs: 100 } } } }`)
-  if (!parsed.ok) throw new Error('the document is wrong')
-  const planned = plan(parsed.value, catalogue)
-  if (!planned.ok) throw new Error('the plan is wrong')
-  const pipeline = compile(planned.value, catalogue, host)
+  const planned = planText(
+    `{ millrace: 1, name: t, nodes: { tick: { type: interval@1, config: { everyMs: 100 } } } }`,
+    catalogue,
+  )
+  const pipeline = compile(planned, catalogue, host)
   let beats = 0
   pipeline.tap('tick', 'out', (messages) => void (beats += messages.length))
   const execution = pipeline.start('tick')

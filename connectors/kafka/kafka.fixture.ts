@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { parse } from '../../core/document/parse.ts'
-import { plan } from '../../core/document/plan.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import type { DeadLetter } from '../../core/host.ts'
 import type { Outcome, Pipeline } from '../../core/pipeline.ts'
-import { formatProblem } from '../../core/problem.ts'
 import { catalogue } from '../../nodes.ts'
 import { createHost } from '../../server/host.ts'
 import { launch } from '../../server/isolation/launch.ts'
@@ -33,21 +31,15 @@ export class KafkaFlows {
 
   /** Runs a document; `{ brokers, driver }` stands at its nodes as `&kafka`. */
   async start(text: string, before?: Pipeline): Promise<Pipeline> {
-    const document = parse(
+    const planned = planText(
       text.replaceAll('KAFKA', `brokers: [${this.address.brokers.join(', ')}], driver: ${this.driver.name}`),
+      catalogue,
     )
-    if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
-    const planned = plan(document.value, catalogue, {})
-    if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
     const host = createHost({
-      allowEnv: [],
-      environment: {},
-      vars: {},
-      folders: [],
       log: { write: (level, line) => void this.log.push(`${level} ${line}`) },
       deadLetter: async (letters) => void this.letters.push(...letters),
     })
-    const pipeline = await launch(planned.value, catalogue, host, { folders: [] }, before)
+    const pipeline = await launch(planned, catalogue, host, { folders: [] }, before)
     this.#pipelines.push(pipeline)
     return pipeline
   }

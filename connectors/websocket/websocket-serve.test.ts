@@ -1,11 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { CompileOptions } from '../../core/compile/compile.ts'
 import { compile } from '../../core/compile/compile.ts'
-import { parse } from '../../core/document/parse.ts'
 import type { Plan } from '../../core/document/plan.ts'
-import { plan } from '../../core/document/plan.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import type { Execution, Pipeline } from '../../core/pipeline.ts'
-import { formatProblem } from '../../core/problem.ts'
 import { catalogue } from '../../nodes.ts'
 import type { MillraceServer, ServerOptions } from '../../server/create-server.ts'
 import { createServer } from '../../server/create-server.ts'
@@ -27,18 +25,13 @@ function planOf(
   settings = {},
   version = 'one',
 ): Plan {
-  const document = parse(JSON.stringify({ millrace: 1, name: 'sockets', settings, nodes, edges }))
-  const planned = document.ok ? plan(document.value, catalogue, { version }) : document
-  if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
-  return planned.value
+  return planText(JSON.stringify({ millrace: 1, name: 'sockets', settings, nodes, edges }), catalogue, {
+    version,
+  })
 }
 
 function hostOf(over: Partial<Parameters<typeof createHost>[0]> = {}) {
   return createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
-    folders: [],
     log: { write: () => undefined },
     deadLetter: async () => undefined,
     ...over,

@@ -4,8 +4,7 @@ import { catalogue } from '../../nodes.ts'
 import { createCatalogue } from '../catalogue.ts'
 import { compile } from '../compile/compile.ts'
 import { defineVersions } from '../define.ts'
-import { parse } from '../document/parse.ts'
-import { plan } from '../document/plan.ts'
+import { planText } from '../document/plan-text.ts'
 import { testHost, watchReceipts } from '../testing.ts'
 import type { Act, MarkLog, Seen } from './marks.fixture.ts'
 import { markNodes } from './marks.fixture.ts'
@@ -91,16 +90,14 @@ async function run(graph: Graph, killAfterMs: number | null = null): Promise<Ran
     ...catalogue.types,
     ...markNodes(log).map((definition) => defineVersions({ 1: definition }, { latest: 1 })),
   ])
-  const document = parse(
+  const planned = planText(
     JSON.stringify({ millrace: 1, name: 'marks', settings: { inFlightMax: graph.limit }, nodes, edges }),
+    types,
   )
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, types)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
   const host = testHost()
   const watch = watchReceipts()
   try {
-    const pipeline = compile(planned.value, types, host)
+    const pipeline = compile(planned, types, host)
     const execution = pipeline.start('first')
     let outcome = 'stalled'
     void execution.done.then((done) => {

@@ -5,8 +5,7 @@ import { createCatalogue } from '../catalogue.ts'
 import { compile } from '../compile/compile.ts'
 import type { AnyDefinition, Source, TriggerContext } from '../define.ts'
 import { define, defineVersions } from '../define.ts'
-import { parse } from '../document/parse.ts'
-import { plan } from '../document/plan.ts'
+import { planText } from '../document/plan-text.ts'
 import { wait } from '../flow/deadline.ts'
 import { NodeError } from '../flow/failure.ts'
 import { message } from '../flow/message.ts'
@@ -109,13 +108,13 @@ function bench(nodes: string, edges: string, settings = '', over: Partial<Host> 
     defineVersions({ 1: source.definition }, { latest: 1 }),
     defineVersions({ 1: writer }, { latest: 1 }),
   ])
-  const document = parse(`millrace: 1\nname: t\nsettings: { ${settings} }\nnodes:\n${nodes}\nedges: [${edges}]\n`)
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, types)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
+  const planned = planText(
+    `millrace: 1\nname: t\nsettings: { ${settings} }\nnodes:\n${nodes}\nedges: [${edges}]\n`,
+    types,
+  )
   const host = testHost(over)
   const watch = watchReceipts()
-  const pipeline = compile(planned.value, types, host)
+  const pipeline = compile(planned, types, host)
   return Object.assign(state, {
     pipeline,
     host,

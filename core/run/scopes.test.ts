@@ -5,9 +5,8 @@ import { createCatalogue } from '../catalogue.ts'
 import { compile } from '../compile/compile.ts'
 import type { Source, TriggerContext } from '../define.ts'
 import { define, defineVersions } from '../define.ts'
-import { parse } from '../document/parse.ts'
 import type { Plan } from '../document/plan.ts'
-import { plan } from '../document/plan.ts'
+import { planText } from '../document/plan-text.ts'
 import { wait } from '../flow/deadline.ts'
 import type { Failure } from '../flow/failure.ts'
 import { NodeError } from '../flow/failure.ts'
@@ -117,13 +116,11 @@ class World {
   }
 
   plan(settings = '', version = 'one'): Plan {
-    const document = parse(
+    return planText(
       `millrace: 1\nname: t\nsettings: { ${settings} }\nnodes:\n  src: { type: callers@1 }\n  id: { type: set@1, into: merge, config: { fields: { execution: "{{ $execution.id }}" } } }\n  out: { type: test.sink@1 }\nedges: [src -> id, id -> out]\n`,
+      this.types,
+      { version },
     )
-    if (!document.ok) throw new Error(JSON.stringify(document.problems))
-    const planned = plan(document.value, this.types, { version })
-    if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
-    return planned.value
   }
 
   async start(settings = ''): Promise<Pipeline> {

@@ -7,9 +7,8 @@ import { createCatalogue } from '../catalogue.ts'
 import { compile } from '../compile/compile.ts'
 import type { NodeContext, SeekTarget, SourceLetter } from '../define.ts'
 import { define, defineVersions } from '../define.ts'
-import { parse } from '../document/parse.ts'
 import type { Plan } from '../document/plan.ts'
-import { plan } from '../document/plan.ts'
+import { planText } from '../document/plan-text.ts'
 import { wait } from '../flow/deadline.ts'
 import { failureOf, NodeError } from '../flow/failure.ts'
 import { message } from '../flow/message.ts'
@@ -34,14 +33,13 @@ class World {
   readonly types: Catalogue = this.#types()
 
   plan(label: string, settings = '', count = 100, source = '{}'): Plan {
-    const document = parse(
+    const planned = planText(
       `millrace: 1\nname: t\nsettings: { ${settings} }\nnodes:\n  src: { type: numbers@1, config: ${source} }\n  a: { type: set@1, config: { fields: { n: "{{ $json }}", by: ${label} } } }\n  out: { type: slow@1, config: {} }\nedges: [src -> a, a -> out]\n`,
+      this.types,
+      { version: label },
     )
-    if (!document.ok) throw new Error(JSON.stringify(document.problems))
-    const planned = plan(document.value, this.types, { version: label })
-    if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
     this.count = count
-    return planned.value
+    return planned
   }
 
   count = 100

@@ -4,10 +4,8 @@ import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { createCatalogue } from '../../core/catalogue.ts'
 import { defineVersions } from '../../core/define.ts'
-import { parse } from '../../core/document/parse.ts'
 import type { Plan } from '../../core/document/plan.ts'
-import { plan } from '../../core/document/plan.ts'
-import { formatProblem } from '../../core/problem.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import { catalogue as shipped } from '../../nodes.ts'
 import { tradesV1 } from './trades.v1.ts'
 
@@ -113,9 +111,5 @@ function tableNode({ url, table, tokens }: ClickHouseOptions): object {
 }
 
 function planOf(document: object, id: string): Plan {
-  const parsed = parse(JSON.stringify(document))
-  if (!parsed.ok) throw new Error(parsed.problems.map(formatProblem).join('\n'))
-  const planned = plan(parsed.value, catalogue, { id, version: '1' })
-  if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
-  return planned.value
+  return planText(JSON.stringify(document), catalogue, { id, version: '1' })
 }

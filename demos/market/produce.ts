@@ -16,7 +16,7 @@ const log = createLog('warn')
 process.once('message', (order) => {
   const { trades, kafka } = orderShape.parse(order)
   const host = createHost({
-    ...{ allowEnv: [], environment: {}, vars: {}, folders: [], log },
+    log,
     deadLetter: async ([letter]) => log.write('warn', letter?.failure.message ?? '', { node: letter?.failure.node }),
   })
   const execution = compile(producerPlan(trades, kafka), catalogue, host).start('trades')

@@ -60,10 +60,7 @@ export async function startMarket(options: MarketOptions): Promise<RunningMarket
     })
     open.push(server)
     const host = createHost({
-      allowEnv: [],
-      environment: {},
       vars: { symbols: symbolTable(trades.perSecond) },
-      folders: [],
       log,
       deadLetter: async (letters) => {
         for (const letter of letters)

@@ -2,11 +2,9 @@ import { readFileSync } from 'node:fs'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compile } from '../../core/compile/compile.ts'
-import { parse } from '../../core/document/parse.ts'
 import type { Plan } from '../../core/document/plan.ts'
-import { plan } from '../../core/document/plan.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import type { Pools } from '../../core/host.ts'
-import { formatProblem } from '../../core/problem.ts'
 import { catalogue } from '../../nodes.ts'
 import { createServer } from '../../server/create-server.ts'
 import { createHost } from '../../server/host.ts'
@@ -37,10 +35,6 @@ export async function startDemo(options: { readonly port: number }): Promise<Run
     env: ['MILLRACE_DECODER'],
   })
   const host = createHost({
-    allowEnv: [],
-    environment: {},
-    vars: {},
-    folders: [],
     log,
     deadLetter: async (letters) => {
       for (const letter of letters)
@@ -64,11 +58,7 @@ export async function startDemo(options: { readonly port: number }): Promise<Run
 }
 
 function readPlan(): Plan {
-  const document = parse(readFileSync(here('workflow.yaml'), 'utf8'))
-  if (!document.ok) throw new Error(document.problems.map(formatProblem).join('\n'))
-  const planned = plan(document.value, catalogue, { id: 'thumbnails', version: '1' })
-  if (!planned.ok) throw new Error(planned.problems.map(formatProblem).join('\n'))
-  return planned.value
+  return planText(readFileSync(here('workflow.yaml'), 'utf8'), catalogue, { id: 'thumbnails', version: '1' })
 }
 
 /** Waits for the first runner of the workflow's pool, so that the first video does not, and asks it what it decodes with. */

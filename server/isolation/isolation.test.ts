@@ -1,8 +1,7 @@
 import { request } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createCatalogue } from '../../core/catalogue.ts'
-import { parse } from '../../core/document/parse.ts'
-import { plan } from '../../core/document/plan.ts'
+import { planText } from '../../core/document/plan-text.ts'
 import { message } from '../../core/flow/message.ts'
 import type { Host } from '../../core/host.ts'
 import type { Pipeline } from '../../core/pipeline.ts'
@@ -21,21 +20,12 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close()
 })
 
-function planOf(text: string) {
-  const document = parse(text)
-  if (!document.ok) throw new Error(JSON.stringify(document.problems))
-  const planned = plan(document.value, types)
-  if (!planned.ok) throw new Error(JSON.stringify(planned.problems))
-  return planned.value
-}
+const planOf = (text: string) => planText(text, types)
 
 function hostOf(over: Partial<Host> = {}): Host & { readonly lines: string[] } {
   const lines: string[] = []
   const host = createHost({
-    allowEnv: [],
-    environment: {},
     vars: { rate: 2 },
-    folders: [],
     log: { write: (_level, text) => void lines.push(text) },
     deadLetter: async () => undefined,
   })
