@@ -29,7 +29,7 @@ export class KafkaFlows {
     this.driver = driver
   }
 
-  /** Runs a document; `{ brokers, driver }` stands at its nodes as `&kafka`. */
+  /** Runs a document; the word `KAFKA` stands for `brokers` and `driver` in it. */
   async start(text: string, before?: Pipeline): Promise<Pipeline> {
     const planned = planText(
       text.replaceAll('KAFKA', `brokers: [${this.address.brokers.join(', ')}], driver: ${this.driver.name}`),
