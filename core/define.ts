@@ -217,6 +217,8 @@ export interface TriggerContext extends NodeContext {
 /** Whoever opens an execution and wants to hear of its end. */
 export interface ScopeOpener {
   scopeEnded(failure: Failure | null): void
+  /** Before that: messages of it failed for good and lie in the dead-letter. That is no failure of the execution. */
+  deadLettered?(failure: Failure): void
 }
 
 /** A message that failed for good, as its source knows it. */

@@ -119,16 +119,26 @@ describe('a webhook', () => {
     expect(() => planText(text, catalogue)).toThrow('document.unknown-port')
   })
 
-  test('an execution that answers nothing gives 204', async () => {
+  test('an execution that answers nothing gives 204, or 500 where its message lies in the dead-letter', async () => {
     const { server, letters } = await serving(
       '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: filter@1, config: { where: "{{ $json.body.user.active }}" } }\n  b: { type: respond@1 }',
       'hook -> a, a -> b',
     )
-    const response = await post(`${server.url}/x`, {})
-    expect(response.status).toBe(204)
-    expect(letters).toMatchObject([
-      { failure: { node: 'a', message: expect.stringContaining('$json.body.user is undefined') } },
-    ])
+    expect((await post(`${server.url}/x`, { user: { active: false } })).status).toBe(204)
+    expect(letters).toEqual([])
+    const failed = await post(`${server.url}/x`, {})
+    const message = expect.stringContaining('$json.body.user is undefined')
+    expect([failed.status, await failed.json()]).toEqual([500, { error: { code: 'node.type-error', message } }])
+    expect(letters).toMatchObject([{ failure: { node: 'a', message } }])
+  })
+
+  test('one whose answer itself cannot be made gives 500 with the cause', async () => {
+    const { server } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: respond@1, config: { status: "{{ $json.body.status }}" } }',
+      'hook -> a',
+    )
+    const response = await post(`${server.url}/x`, { status: 'much' })
+    expect([response.status, await response.json()]).toMatchObject([500, { error: { code: 'respond.bad-status' } }])
   })
 
   test('one that fails as a whole gives 500 with the cause and no stack', async () => {

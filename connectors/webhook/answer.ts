@@ -10,6 +10,7 @@ export class Answer implements ScopeOpener {
   readonly #request: HubRequest
   readonly #reply: HubReply
   #streaming: 'ndjson' | 'sse' | null = null
+  #letter: Failure | null = null
 
   constructor(request: HubRequest, reply: HubReply, later: boolean) {
     this.#request = request
@@ -50,6 +51,10 @@ export class Answer implements ScopeOpener {
     await this.#reply.write(value)
   }
 
+  deadLettered(failure: Failure): void {
+    this.#letter ??= failure
+  }
+
   /** The execution is over: ends a stream, or says what became of a request that nobody answered. */
   scopeEnded(failure: Failure | null): void {
     if (this.#streaming !== null) {
@@ -62,10 +67,12 @@ export class Answer implements ScopeOpener {
       return
     }
     if (this.#reply.answered) return
-    if (failure === null) this.#reply.send(204, '')
+    // A request whose message lies in the dead-letter has not been served, whatever became of the execution.
+    const told = failure ?? this.#letter
+    if (told === null) this.#reply.send(204, '')
     else
-      this.#reply.send(failure.code === 'execution.stopped' ? 503 : 500, {
-        error: { code: failure.code, message: failure.message },
+      this.#reply.send(told.code === 'execution.stopped' ? 503 : 500, {
+        error: { code: told.code, message: told.message },
       })
   }
 }

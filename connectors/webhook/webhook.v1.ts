@@ -16,6 +16,7 @@ export const webhookV1 = define({
     'The value is `{ method, path, params, query, headers, body }`; `$request` reads the same anywhere later. ' +
     'With `respond: accepted` the caller gets 202 and the execution id at once; with `respond: node` a `respond` node answers, whole or as a stream, ' +
     'and a caller that sends `Prefer: respond-async` (RFC 7240) gets the 202 all the same. ' +
+    'An execution that ends without an answer gives 204, or 500 with the cause where a message of it lies in the dead-letter. ' +
     'When more requests are in flight than `settings.inFlightMax` allows, the rest get 503 with Retry-After. ' +
     'With `arrivingMs` there is a second port, `arriving`: while a body of known length comes in, an execution of its own gets ' +
     '`{ method, path, params, query, headers, receivedBytes, totalBytes, expectedMs }` when the rest is expected so soon, judged by the speed so far. ' +

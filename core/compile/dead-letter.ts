@@ -49,6 +49,7 @@ export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void
         }),
       )
       engine.deadLettered(messages.length)
+      for (const { scope, indexes } of groups) scope.owner?.deadLettered?.(failureIn(messages[indexes[0] ?? 0]?.value))
       return []
     },
     async close() {},
@@ -68,13 +69,16 @@ function sourceLetterOf(each: Message): SourceLetter {
   return { message: withValue(each, each.value.value), failure: each.value.error }
 }
 
+function failureIn(value: unknown): Failure {
+  return isFailedValue(value) ? value.error : unknownFailure
+}
+
 function letterOf(each: Message, scope: Scope, engine: Engine): DeadLetter {
-  const { error, value } = isFailedValue(each.value) ? each.value : { error: unknownFailure, value: each.value }
   return {
     workflow: engine.plan.workflow.id,
     execution: executionOf(scope),
-    failure: error,
-    value,
+    failure: failureIn(each.value),
+    value: isFailedValue(each.value) ? each.value.value : each.value,
     key: each.key,
     time: each.time,
   }

@@ -180,6 +180,10 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     this.#cut(failure.code === 'execution.stopped' ? 'stopped' : 'failed')
   }
 
+  deadLettered(failure: Failure): void {
+    this.#opener?.deadLettered?.(failure)
+  }
+
   async stop(limitMs: number = this.engine.plan.settings.stopMsMax): Promise<Outcome> {
     if (this.over) return this.done
     this.setState('draining')
