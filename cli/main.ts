@@ -1,6 +1,7 @@
 import { Argument, Command, CommanderError } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { holdYoungGeneration } from './boot-memory.ts'
+import { outputEnded, outputFailure } from './standard-streams.ts'
 import { UsageError } from './usage-error.ts'
 
 holdYoungGeneration()
@@ -271,6 +272,17 @@ process.on('uncaughtException', (thrown) => {
   say(thrown)
   process.exit(1)
 })
+
+outputEnded.addEventListener('abort', () => {
+  const failure = outputFailure()
+  if (failure === null) return
+  say(new Error(failure))
+  process.on('exit', () => {
+    process.exitCode ||= 1
+  })
+})
+// There is nobody left to tell of it.
+process.stderr.on('error', () => undefined)
 
 try {
   await program.parseAsync()

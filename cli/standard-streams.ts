@@ -1,5 +1,8 @@
 import type { StandardStreams } from '../core/host.ts'
 
+/** What the system says where nobody reads any more. */
+const readerGoneCodes: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'])
+
 /** The process's own standard input and output, with their back-pressure. */
 export const standardStreams: StandardStreams = {
   input: {
@@ -18,19 +21,31 @@ export const standardStreams: StandardStreams = {
   write(chunk) {
     return new Promise((resolve, reject) => {
       process.stdout.write(chunk, (error) => {
-        if (error === null || error === undefined) resolve()
-        else reject(error)
+        if (error === null || error === undefined) return resolve()
+        endOutput(error)
+        reject(error)
       })
     })
   },
 }
 
-/** Aborts when nobody reads standard output any more, as in `| head -1`: there is no sense in going on. */
-export const readerGone: AbortSignal = watchReader()
+const output = new AbortController()
+let failure: string | null = null
 
-/** Who writes is told of an error by its promise; the event that comes with it must not end the process. */
-function watchReader(): AbortSignal {
-  const controller = new AbortController()
-  process.stdout.on('error', () => controller.abort())
-  return controller.signal
+/** Aborts when standard output takes nothing more, as after `| head -1` or on a full disk: there is no sense in going on. */
+export const outputEnded: AbortSignal = output.signal
+
+/** Why standard output could not be written; null where it was, or where its reader has gone, which is an end like any other. */
+export function outputFailure(): string | null {
+  return failure
+}
+
+// Who writes by `console.log` is told of nothing; and without a listener the event would end the process.
+process.stdout.on('error', endOutput)
+
+function endOutput(error: Error): void {
+  if (output.signal.aborted) return
+  const code = 'code' in error ? error.code : ''
+  if (!readerGoneCodes.has(code)) failure = `standard output cannot be written: ${error.message}`
+  output.abort()
 }

@@ -29,8 +29,20 @@ export interface CliProcess {
 
 /** Starts the program as a person does, by its bin file. `input` is its whole standard input; without it, it stays open. */
 export function startCli(args: readonly string[], options: CliOptions): CliProcess {
+  return start(process.execPath, [program, ...args], options)
+}
+
+/** Starts a line of shell in which `millrace` is the program: for what comes of pipes, files and terminals. */
+export function startShell(line: string, options: CliOptions): CliProcess {
+  return start('sh', ['-c', `millrace() { "$NODE" "$PROGRAM" "$@"; }\n${line}`], {
+    ...options,
+    env: { NODE: process.execPath, PROGRAM: program, ...options.env },
+  })
+}
+
+function start(command: string, args: readonly string[], options: CliOptions): CliProcess {
   const env = { ...process.env, NO_COLOR: '1', ...options.env }
-  const child = spawn(process.execPath, [program, ...args], { cwd: options.cwd, env, stdio: 'pipe' })
+  const child = spawn(command, [...args], { cwd: options.cwd, env, stdio: 'pipe' })
   let out = ''
   let err = ''
   const looking = new Set<() => void>()

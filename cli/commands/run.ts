@@ -11,7 +11,7 @@ import { loadOrSay } from '../load.ts'
 import type { WorldOptions } from '../options.ts'
 import { showProgress } from '../progress.ts'
 import { exitCodeOf, reportJson, reportText } from '../report.ts'
-import { readerGone, standardStreams } from '../standard-streams.ts'
+import { outputEnded, outputFailure, standardStreams } from '../standard-streams.ts'
 import { createWorld } from '../world.ts'
 
 export interface RunOptions extends WorldOptions {
@@ -35,15 +35,20 @@ export async function run(file: string, options: RunOptions): Promise<void> {
   let endProgress = (): void => undefined
   try {
     pipeline = await world.launch(plan, file)
-    const flush = printLastValues(pipeline, (text) => void standardStreams.write(text).catch(() => undefined))
+    let printed = Promise.resolve()
+    const flush = printLastValues(pipeline, (text) => {
+      printed = standardStreams.write(text).catch(() => undefined)
+    })
     if (options.quiet !== true) endProgress = showProgress(pipeline, process.stderr)
     releaseYoungGeneration()
     const interrupt = onInterrupt()
-    const stopping = AbortSignal.any([interrupt, readerGone])
-    const outcome =
+    const stopping = AbortSignal.any([interrupt, outputEnded])
+    const ended =
       entry === null ? await untilDone(pipeline, stopping) : await startAll(pipeline, entry, options.input, stopping)
     endProgress()
     flush()
+    await printed
+    const outcome = withOutput(ended)
     const tally = tallyOf(pipeline)
     await pipeline.release(plan.settings.stopMsMax)
     const elapsedMs = performance.now() - begin
@@ -56,6 +61,17 @@ export async function run(file: string, options: RunOptions): Promise<void> {
     await pipeline?.release(0)
     await world.close()
     clearInterval(alive)
+  }
+}
+
+/** Results that could not be written are a failure, whatever became of the messages. */
+function withOutput(outcome: Outcome): Outcome {
+  const text = outputFailure()
+  if (text === null || outcome.failure !== null) return outcome
+  return {
+    ...outcome,
+    state: 'failed',
+    failure: { code: 'stdout.failed', message: text, node: null, retriable: false },
   }
 }
 

@@ -5,7 +5,7 @@ import { onInterrupt } from '../interrupt.ts'
 import { count } from '../progress.ts'
 import type { RemoteOptions } from '../remote.ts'
 import { remoteOf, workflowNameOf } from '../remote.ts'
-import { readerGone, standardStreams } from '../standard-streams.ts'
+import { outputEnded, standardStreams } from '../standard-streams.ts'
 import { UsageError } from '../usage-error.ts'
 
 export interface TapOptions extends RemoteOptions {
@@ -28,7 +28,7 @@ export async function tap(workflow: string, port: string, options: TapOptions): 
   if (options.limit !== undefined) query.set('limit', String(limitOf(options.limit)))
   const remote = remoteOf(options)
   const interrupt = onInterrupt()
-  const signal = AbortSignal.any([interrupt, readerGone])
+  const signal = AbortSignal.any([interrupt, outputEnded])
   const path = `/api/workflows/${encodeURIComponent(workflowNameOf(workflow))}/tap?${query}`
   const pretty = process.stdout.isTTY === true && options.json !== true
   const tally = new MissedTally()

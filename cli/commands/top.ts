@@ -6,7 +6,7 @@ import type { View } from '../live-screen.ts'
 import { openScreen } from '../live-screen.ts'
 import type { Remote, RemoteOptions } from '../remote.ts'
 import { remoteOf, workflowNameOf } from '../remote.ts'
-import { readerGone, standardStreams } from '../standard-streams.ts'
+import { outputEnded, standardStreams } from '../standard-streams.ts'
 import type { ViewLine } from '../top-view.ts'
 import { topView } from '../top-view.ts'
 import { UsageError } from '../usage-error.ts'
@@ -27,7 +27,7 @@ export async function top(workflow: string | undefined, options: TopOptions): Pr
       `there is no workflow ${JSON.stringify(name)} on ${remote.door.base}; \`millrace top\` shows all`,
     )
   const leaving = new AbortController()
-  const signal = AbortSignal.any([onInterrupt(), readerGone, leaving.signal])
+  const signal = AbortSignal.any([onInterrupt(), outputEnded, leaving.signal])
   const follow = { remote, name, first, everyMs, signal }
   if (process.stdout.isTTY === true && options.once !== true && options.json !== true)
     await showAll(follow, () => leaving.abort())
