@@ -7,6 +7,7 @@ import type { Message } from '../flow/message.ts'
 import { withValue } from '../flow/message.ts'
 import { Scope } from '../flow/scope.ts'
 import type { Engine } from '../run/engine.ts'
+import { expressionError } from './explain-error.ts'
 
 /** Makes what a node knows of where it runs; one per node and pipeline. */
 export function nodeContext(node: PlannedNode, engine: Engine): NodeContext {
@@ -40,6 +41,7 @@ function readerOf<T>(expression: Expression<T>, engine: Engine): (message: Messa
   // What an expression gives has the type that its field asks for only as far as its author took care;
   // whoever reads a field that must not be wrong checks it there.
   if (expression.ir === null) return () => expression.constant as T
+  const { ir } = expression.ir
   const read = compileExpression(expression.ir)
   if (!readsBatch(expression)) {
     // One input for all messages: it is filled, read and left, and an expression cannot call anybody who would fill it anew.
@@ -55,17 +57,22 @@ function readerOf<T>(expression: Expression<T>, engine: Engine): (message: Messa
       input.key = message.key
       input.meta = message.meta
       input.at = message.at
-      return read(input) as T
+      try {
+        return read(input) as T
+      } catch (thrown) {
+        throw expressionError(ir, input, thrown)
+      }
     }
   }
-  return (message, scope) =>
-    read({
-      json: message.value,
-      key: message.key,
-      meta: message.meta,
-      at: message.at,
-      batch: engine.batchInput(scope),
-    }) as T
+  return (message, scope) => {
+    const { value: json, key, meta, at } = message
+    const input = { json, key, meta, at, batch: engine.batchInput(scope) }
+    try {
+      return read(input) as T
+    } catch (thrown) {
+      throw expressionError(ir, input, thrown)
+    }
+  }
 }
 
 const nothingOfTheBatch: BatchInput = {
@@ -78,8 +85,13 @@ const nothingOfTheBatch: BatchInput = {
 
 function startValue<T>(expression: Expression<T>, engine: Engine): T {
   if (expression.ir === null) return expression.constant as T
-  const scope = new Scope(0, 0, null)
-  return evaluate(expression.ir.ir, { json: undefined, key: null, meta: null, batch: engine.batchInput(scope) }) as T
+  const { ir } = expression.ir
+  const input = { json: undefined, key: null, meta: null, batch: engine.batchInput(new Scope(0, 0, null)) }
+  try {
+    return evaluate(ir, input) as T
+  } catch (thrown) {
+    throw expressionError(ir, input, thrown)
+  }
 }
 
 function combine(before: unknown, value: unknown, node: PlannedNode): unknown {

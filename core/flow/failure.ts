@@ -30,7 +30,11 @@ export class NodeError extends Error {
   }
 }
 
-/** Turns anything thrown into a failure. Only the message text is kept; a stack is never shown to a user. */
+/**
+ * Turns anything thrown into a failure. Only the message text is kept; a stack is never shown to a user.
+ * A plain error may pass: clients of the outside throw such, and even a TypeError may be a cut connection, as of `fetch`.
+ * What is sure to fail again is a NodeError; the expressions of a node throw nothing else.
+ */
 export function failureOf(thrown: unknown, node: string | null): Failure {
   if (thrown instanceof NodeError)
     return { code: thrown.code, message: thrown.message, node, retriable: thrown.retriable }
