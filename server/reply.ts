@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { NodeError } from '../core/flow/failure.ts'
 import type { HubReply } from '../core/host.ts'
+import { jsonText } from '../core/json/json-text.ts'
 import { isBytes } from '../core/protocol/frame.ts'
 import { HttpError, refuse } from './http-error.ts'
 import type { PaceLimits } from './paced-writer.ts'
@@ -142,24 +143,14 @@ function encodeBody(body: unknown): { readonly bytes: Buffer; readonly type: str
   if (isBytes(body))
     return { bytes: Buffer.from(body.buffer, body.byteOffset, body.byteLength), type: 'application/octet-stream' }
   if (typeof body === 'string') return { bytes: Buffer.from(body), type: 'text/plain; charset=utf-8' }
-  return { bytes: Buffer.from(toJson(body)), type: 'application/json; charset=utf-8' }
+  return { bytes: Buffer.from(jsonText(body) ?? 'null'), type: 'application/json; charset=utf-8' }
 }
 
 function encodePiece(format: 'ndjson' | 'sse', value: unknown, event: string | undefined): string {
-  const json = toJson(value)
+  const json = jsonText(value) ?? 'null'
   if (format === 'ndjson') return `${json}\n`
   // JSON has no raw line breaks; an event's name may, and would begin a field of its own.
   return event === undefined ? `data: ${json}\n\n` : `event: ${event.replace(/[\r\n]+/g, ' ')}\ndata: ${json}\n\n`
-}
-
-/** JSON in which bytes are base64 text, in place. */
-export function toJson(value: unknown): string {
-  const text = JSON.stringify(value, function (this: unknown, key, inner: unknown) {
-    // `inner` has gone through toJSON, which a Buffer has; the object itself still holds the bytes.
-    const raw: unknown = typeof this === 'object' && this !== null ? Reflect.get(this, key) : inner
-    return isBytes(raw) ? Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString('base64') : inner
-  })
-  return text ?? 'null'
 }
 
 /** Headers of a workflow's making: those that would break the answer's framing are left out, and so are broken ones. */

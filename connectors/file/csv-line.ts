@@ -1,4 +1,4 @@
-import { jsonOf } from './text-of.ts'
+import { jsonOf } from '../../core/json/json-text.ts'
 
 /** A row of CSV (RFC 4180) with its line end. Missing cells are empty; objects and arrays are JSON. */
 export function csvLine(cells: readonly unknown[], delimiter: string): string {

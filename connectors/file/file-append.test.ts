@@ -58,6 +58,16 @@ describe('file.append', () => {
     expect(text('c.csv')).toBe('id,"na,me"\n1,"a ""b""\nc"\n,\n,"{""x"":[1]}"\n')
   })
 
+  test('bytes are base64 in JSON, and in lines the text that they are', async () => {
+    const bytes = [new Uint8Array(Buffer.from('abc')), Buffer.from('ä')]
+    await send('file.append@1', { path: 'b.ndjson' }, [...bytes, { deep: [bytes[0], new Uint8Array()] }])
+    expect(text('b.ndjson')).toBe('"YWJj"\n"w6Q="\n{"deep":["YWJj",""]}\n')
+    const lines = [...bytes, new Uint8Array([255]), Buffer.from('two\nlines')]
+    const { errors } = await send('file.append@1', { path: 'b.txt', format: 'lines' }, lines)
+    expect(text('b.txt')).toBe('abc\nä\n')
+    expect(errors).toEqual([expect.stringMatching(/^value.not-text: .*base64/), expect.stringMatching(/line-end/)])
+  })
+
   test('what cannot be encoded fails alone', async () => {
     const { errors } = await send('file.append@1', { path: 'e.ndjson' }, [1n, { ok: true }, undefined])
     expect(text('e.ndjson')).toBe('{"ok":true}\n')
@@ -107,12 +117,14 @@ describe('file.write', () => {
       { name: 'w/a.txt', content: 'ä' },
       { name: 'w/b.bin', content: new Uint8Array([0, 255]) },
       { name: 'w/deep/c.json', content: { c: 1 } },
+      { name: 'w/deep/d.json', content: { d: new Uint8Array([97]) } },
     ]
     const config = { path: '{{ $json.name }}', value: '{{ $json.content }}' }
     expect((await send('file.write@1', config, values)).errors).toEqual([])
     expect(text('w/a.txt')).toBe('ä')
     expect([...readFileSync(join(folder, 'w/b.bin'))]).toEqual([0, 255])
     expect(text('w/deep/c.json')).toBe('{"c":1}')
+    expect(text('w/deep/d.json')).toBe('{"d":"YQ=="}')
     expect(readdirSync(join(folder, 'w')).sort()).toEqual(['a.txt', 'b.bin', 'deep'])
   })
 

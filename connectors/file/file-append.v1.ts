@@ -2,10 +2,11 @@ import { z } from 'zod'
 import type { WriteFailure } from '../../core/define.ts'
 import { define, expression, startExpression } from '../../core/define.ts'
 import { failureOf } from '../../core/flow/failure.ts'
+import { jsonOf } from '../../core/json/json-text.ts'
 import { AppendedFile } from './appended-file.ts'
 import { csvLine } from './csv-line.ts'
+import { lineOf } from './line-of.ts'
 import { resolvePath } from './place.ts'
-import { jsonOf, lineOf } from './text-of.ts'
 
 /** Lines at the end of a file. */
 export const fileAppendV1 = define({
@@ -25,7 +26,7 @@ export const fileAppendV1 = define({
       .enum(['ndjson', 'lines', 'csv'])
       .default('ndjson')
       .describe(
-        '`ndjson`: JSON per line. `lines`: text per line, which may hold no line end. `csv`: a row per message.',
+        '`ndjson`: JSON per line, in which bytes are base64. `lines`: text, or bytes that are UTF-8, per line, with no line end in it. `csv`: a row per message.',
       ),
     value: expression(z.json()).optional().describe('What is appended; the whole value when left out.'),
     columns: z

@@ -5,8 +5,8 @@ import { z } from 'zod'
 import type { WriteFailure } from '../../core/define.ts'
 import { define, expression } from '../../core/define.ts'
 import { failureOf, NodeError } from '../../core/flow/failure.ts'
+import { jsonOf } from '../../core/json/json-text.ts'
 import { codeOf, fileError, resolvePath } from './place.ts'
-import { jsonOf } from './text-of.ts'
 
 const filesAtOnceMax = 8
 

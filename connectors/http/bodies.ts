@@ -1,4 +1,6 @@
 import { NodeError } from '../../core/flow/failure.ts'
+import { base64Of, jsonText } from '../../core/json/json-text.ts'
+import { isBytes } from '../../core/protocol/frame.ts'
 import type { HttpResponse } from './exchange.ts'
 
 export type SendFormat = 'json' | 'text' | 'form' | 'bytes'
@@ -8,7 +10,7 @@ export type ReceiveFormat = 'auto' | 'json' | 'text' | 'bytes'
 export function encodeBody(value: unknown, format: SendFormat): { readonly type: string; readonly bytes: Uint8Array } {
   switch (format) {
     case 'json': {
-      const text = JSON.stringify(value)
+      const text = jsonText(value)
       if (text === undefined)
         throw new NodeError('http.bad-body', `the body is ${typeof value}, which has no JSON form`)
       return { type: 'application/json', bytes: Buffer.from(text) }
@@ -34,8 +36,12 @@ export function encodeBody(value: unknown, format: SendFormat): { readonly type:
 export function addFields(to: URLSearchParams, fields: object): void {
   for (const [name, value] of Object.entries(fields))
     for (const each of Array.isArray(value) ? value : [value])
-      if (each !== null && each !== undefined)
-        to.append(name, typeof each === 'object' ? JSON.stringify(each) : String(each))
+      if (each !== null && each !== undefined) to.append(name, fieldText(each))
+}
+
+function fieldText(value: unknown): string {
+  if (isBytes(value)) return base64Of(value)
+  return typeof value === 'object' ? (jsonText(value) ?? '') : String(value)
 }
 
 /** An answer's body as a value: by its content type, or as asked. Nothing at all is null. */

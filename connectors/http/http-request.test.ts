@@ -131,6 +131,14 @@ describe('requests', () => {
     expect(kept).toMatchObject([{ body: expected, headers: { 'content-type': type } }])
   })
 
+  test('bytes in a body of JSON or a form are base64', async () => {
+    const url = await serve(echo)
+    const input = [{ v: Buffer.from('abc') }]
+    const config = { url, method: 'POST', body: '{{ $json }}', output: 'body' }
+    expect((await ask(config, input)).kept).toMatchObject([{ body: '{"v":"YWJj"}' }])
+    expect((await ask({ ...config, send: 'form' }, input)).kept).toMatchObject([{ body: 'v=YWJj' }])
+  })
+
   test('the answer with status and headers; its body by its content type', async () => {
     const url = await serve((request, response) => {
       const bodies: Readonly<Record<string, readonly [string, string | Uint8Array]>> = {

@@ -3,6 +3,7 @@ import type { Expression, NodeContext } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { Scope } from '../../core/flow/scope.ts'
+import { jsonText } from '../../core/json/json-text.ts'
 import type { Draft, OutHeader } from './driver.ts'
 
 export interface RecordConfig {
@@ -37,7 +38,7 @@ export function recordWriter(config: RecordConfig, context: NodeContext): AddRec
 
 const encoders = {
   json(value: unknown): string {
-    const text = JSON.stringify(value)
+    const text = jsonText(value)
     if (text === undefined) throw new NodeError('kafka.no-value', 'the value is undefined, which is no JSON')
     return text
   },

@@ -120,6 +120,20 @@ describe('standard streams of the host', () => {
     expect(Buffer.concat(out).equals(Buffer.concat(input))).toBe(true)
   })
 
+  test.each([
+    ['ndjson', '"YWJj"\n'],
+    ['lines', 'abc\n'],
+    ['raw', 'abc'],
+  ])('bytes leave as %s', async (format, expected) => {
+    let out = ''
+    const host = {
+      standardStreams: streams([Buffer.from('abc')], async (chunk) => void (out += String(chunk))).streams,
+    }
+    const run = await realFlow(copy({ format: 'bytes' }, {}, { format }), { host })
+    await run.finish()
+    expect([out, run.deadLetters]).toEqual([expected, []])
+  })
+
   test('a slow writer slows the reading', async () => {
     let given = 0
     let taken = 0

@@ -3,6 +3,7 @@ import type { WriteFailure } from '../../core/define.ts'
 import { define, expression } from '../../core/define.ts'
 import type { Failure } from '../../core/flow/failure.ts'
 import { failureOf, NodeError } from '../../core/flow/failure.ts'
+import { jsonOf, textOf } from '../../core/json/json-text.ts'
 
 /** The tail of a pipe. */
 export const stdoutV1 = define({
@@ -19,7 +20,9 @@ export const stdoutV1 = define({
     format: z
       .enum(['ndjson', 'lines', 'raw'])
       .default('ndjson')
-      .describe('`ndjson`: JSON per line. `lines`: text and its line end. `raw`: text and bytes as they are.'),
+      .describe(
+        '`ndjson`: JSON per line, in which bytes are base64. `lines`: text, or bytes that are UTF-8, and a line end. `raw`: text and bytes as they are.',
+      ),
     value: expression(z.json()).optional().describe('What is written; the whole value when left out.'),
   }),
   examples: [{ title: 'One JSON object per line', config: {}, input: [{ id: 1 }], output: null }],
@@ -87,14 +90,4 @@ const readerGone: Failure = {
 function isGone(thrown: unknown): boolean {
   const code = thrown instanceof Error && 'code' in thrown ? thrown.code : ''
   return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED' || code === 'ECONNRESET'
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : jsonOf(value)
-}
-
-function jsonOf(value: unknown): string {
-  const text = JSON.stringify(value)
-  if (text === undefined) throw new NodeError('value.no-json', `${typeof value} has no JSON form; give a value`)
-  return text
 }

@@ -1,4 +1,5 @@
 import { NodeError } from '../../core/flow/failure.ts'
+import { jsonText } from '../../core/json/json-text.ts'
 
 /** How values become messages: `auto` sends text as text, bytes as binary, and everything else as JSON. */
 export const outgoingFormats = ['auto', 'json', 'text', 'bytes'] as const
@@ -59,7 +60,7 @@ export function payloadOf(value: unknown, format: OutgoingFormat): string | Uint
     throw cannotSend(`${kindOf(value)} cannot be sent as bytes`, 'Give bytes, or use another format.')
   if (format === 'text')
     throw cannotSend(`${kindOf(value)} cannot be sent as text`, 'Give text, or use the format json.')
-  const text: string | undefined = JSON.stringify(value)
+  const text = jsonText(value)
   if (text === undefined) throw cannotSend(`${kindOf(value)} has no form in JSON`, 'Look where the value comes from.')
   return text
 }
