@@ -58,6 +58,24 @@ describe('file.append', () => {
     expect(text('c.csv')).toBe('id,"na,me"\n1,"a ""b""\nc"\n,\n,"{""x"":[1]}"\n')
   })
 
+  test('CSV: a list is a row by place, and what is no row fails with a word on what is', async () => {
+    const config = { path: 'rows.csv', format: 'csv', columns: ['a', 'b'] }
+    const values = [5, 'txt', { a: 1 }, ['x', 'y'], [1], null, new Uint8Array([1]), { b: new Uint8Array([97, 98]) }]
+    const { errors } = await send('file.append@1', config, values)
+    expect(text('rows.csv')).toBe('a,b\n1,\nx,y\n,YWI=\n')
+    const found = ['a number', 'text', 'a list of 1', 'null', 'bytes']
+    expect(errors).toEqual(
+      found.map((each) =>
+        expect.stringMatching(new RegExp(`^value.no-row: .*the columns as its fields, or a list of 2.* is ${each};`)),
+      ),
+    )
+  })
+
+  test('CSV: a row of one empty cell is a row still', async () => {
+    await send('file.append@1', { path: 'one.csv', format: 'csv', columns: ['a'] }, [{ a: '' }, { a: 1 }])
+    expect(text('one.csv')).toBe('a\n""\n1\n')
+  })
+
   test('bytes are base64 in JSON, and in lines the text that they are', async () => {
     const bytes = [new Uint8Array(Buffer.from('abc')), Buffer.from('ä')]
     await send('file.append@1', { path: 'b.ndjson' }, [...bytes, { deep: [bytes[0], new Uint8Array()] }])

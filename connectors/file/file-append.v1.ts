@@ -4,7 +4,7 @@ import { define, expression, startExpression } from '../../core/define.ts'
 import { failureOf } from '../../core/flow/failure.ts'
 import { jsonOf } from '../../core/json/json-text.ts'
 import { AppendedFile } from './appended-file.ts'
-import { csvLine } from './csv-line.ts'
+import { cellsOf, csvLine } from './csv-line.ts'
 import { lineOf } from './line-of.ts'
 import { resolvePath } from './place.ts'
 
@@ -26,7 +26,7 @@ export const fileAppendV1 = define({
       .enum(['ndjson', 'lines', 'csv'])
       .default('ndjson')
       .describe(
-        '`ndjson`: JSON per line, in which bytes are base64. `lines`: text, or bytes that are UTF-8, per line, with no line end in it. `csv`: a row per message.',
+        '`ndjson`: JSON per line, in which bytes are base64. `lines`: text, or bytes that are UTF-8, per line, with no line end in it. `csv`: a row per message, which is an object, or a list with a value for each column; other values fail.',
       ),
     value: expression(z.json()).optional().describe('What is appended; the whole value when left out.'),
     columns: z
@@ -99,9 +99,3 @@ export const fileAppendV1 = define({
     },
   },
 })
-
-function cellsOf(value: unknown, columns: readonly string[]): readonly unknown[] {
-  if (Array.isArray(value)) return value
-  const fields = new Map(typeof value === 'object' && value !== null ? Object.entries(value) : [])
-  return columns.map((name) => fields.get(name))
-}
