@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import type { Plan } from '../core/document/plan.ts'
+import { lineRecords } from '../core/flow/line-records.ts'
+import type { UnreadableRecord } from '../core/flow/record-source.ts'
+import { standardStreams } from './standard-streams.ts'
 import { UsageError } from './usage-error.ts'
 
-/** Messages of one execution when many come by `--input -`. */
-const chunkMax = 500
+/** What one execution starts with when many values come by `--input -`. */
+const chunkMax = { messages: 500, bytes: 100_000_000 }
 
 /**
  * The trigger at which a run begins, or null where the stream triggers open by themselves.
@@ -40,35 +42,48 @@ export function entryOf(plan: Plan, asked: string | undefined, hasInput: boolean
   return only.id
 }
 
-/**
- * The input in chunks, one for an execution each: JSON text, `@FILE`, or `-` for lines of standard input,
- * which end early when `signal` aborts. Throws a UsageError at what is not JSON.
- */
-export async function* inputOf(input: string | undefined, signal: AbortSignal): AsyncGenerator<readonly unknown[]> {
-  if (input === undefined) yield [{}]
-  else if (input === '-') yield* chunksOfStandardInput(signal)
-  else if (input.startsWith('@')) yield [parseInput(readInputFile(input.slice(1)), input.slice(1))]
-  else yield [parseInput(input, '--input')]
+/** Values for one execution, and what came between them that could not be read. */
+export interface InputChunk {
+  readonly values: readonly unknown[]
+  readonly unreadable: readonly UnreadableRecord[]
 }
 
-async function* chunksOfStandardInput(signal: AbortSignal): AsyncGenerator<readonly unknown[]> {
-  const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY, signal })
-  let chunk: unknown[] = []
-  let number = 0
+/**
+ * The input in chunks, one for an execution each: JSON text, `@FILE`, or `-` for lines of standard input, as many as have come,
+ * which end early when `signal` aborts. Throws a UsageError where text or file is not JSON; a line that is not is `unreadable` at `entry`.
+ */
+export async function* inputOf(
+  input: string | undefined,
+  entry: string,
+  signal: AbortSignal,
+): AsyncGenerator<InputChunk> {
+  if (input === undefined) yield { values: [{}], unreadable: [] }
+  else if (input === '-') yield* chunksOfStandardInput(entry, signal)
+  else if (input.startsWith('@'))
+    yield { values: [parseInput(readInputFile(input.slice(1)), input.slice(1))], unreadable: [] }
+  else yield { values: [parseInput(input, '--input')], unreadable: [] }
+}
+
+async function* chunksOfStandardInput(entry: string, signal: AbortSignal): AsyncGenerator<InputChunk> {
+  const lineBytesMax = chunkMax.bytes
+  const reader = lineRecords({ format: 'ndjson', where: 'standard input', node: entry, lineBytesMax })
+  const pieces = standardStreams.input[Symbol.asyncIterator]()
+  // A read under way would keep the process until the writer says something.
+  const close = (): void => void pieces.return?.()
+  signal.addEventListener('abort', close, { once: true })
   try {
-    for await (const text of lines) {
-      number += 1
-      if (text.trim() === '') continue
-      chunk.push(parseInput(text, `line ${number} of standard input`))
-      if (chunk.length < chunkMax) continue
-      yield chunk
-      chunk = []
+    for (let ended = signal.aborted; !ended; ) {
+      const piece = await pieces.next()
+      ended = piece.done === true
+      if (piece.done === true) reader.end()
+      else reader.push(piece.value)
+      for (let found = reader.take(chunkMax); found !== null; found = reader.take(chunkMax)) yield found
     }
-    if (chunk.length > 0 && !signal.aborted) yield chunk
+  } catch (thrown) {
+    if (!signal.aborted) throw thrown
   } finally {
-    lines.close()
-    // A read under way would keep the process until the writer says something.
-    process.stdin.destroy()
+    signal.removeEventListener('abort', close)
+    close()
   }
 }
 

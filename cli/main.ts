@@ -69,7 +69,8 @@ Examples:
   $ cat big.ndjson | millrace run filter.yaml > out.ndjson
   $ millrace run orders.yaml --set rate=1.2 --dead-letter failed.ndjson
 
-What leaves a last node and goes nowhere is printed, one line of JSON each.`,
+What leaves a last node and goes nowhere is printed, one line of JSON each.
+Lines of standard input run as they come; one that is not JSON goes to the dead-letter with its number.`,
   )
   .action(async (file: string, options) => (await import('./commands/run.ts')).run(file, options))
 

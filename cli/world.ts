@@ -17,6 +17,8 @@ import { UsageError } from './usage-error.ts'
 export interface World {
   /** Dead letters since the start. */
   readonly deadLetters: number
+  /** Keeps what failed for good, as the documents' own. */
+  readonly keep: (letters: readonly DeadLetter[]) => Promise<void>
   /** Makes a plan run that was read from `file`, in the place of `before` if that runs. */
   launch(plan: Plan, file: string, before?: Pipeline): Promise<Pipeline>
   /** Where the triggers of a plan keep their dead letters; `node` asks for one of them. */
@@ -40,6 +42,10 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
   const appended = appendTo(options.trace)
   let deadLetters = 0
   const foldersOf = (file: string): readonly string[] => [...new Set([dirname(resolve(file)), process.cwd(), ...extra])]
+  const keep = async (letters: readonly DeadLetter[]): Promise<void> => {
+    deadLetters += letters.length
+    write(letters, options.deadLetter, parts.log)
+  }
   const hostIn = (folders: readonly string[]): Host =>
     createHost({
       ...parts,
@@ -49,15 +55,13 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
       folders,
       pools: pools ?? undefined,
       span: bothOf(appended, traces?.span),
-      deadLetter: async (letters) => {
-        deadLetters += letters.length
-        keep(letters, options.deadLetter, parts.log)
-      },
+      deadLetter: keep,
     })
   return {
     get deadLetters() {
       return deadLetters
     },
+    keep,
     async launch(plan, file, before) {
       const folders = foldersOf(file)
       return launch(plan, catalogue, hostIn(folders), { folders }, before)
@@ -110,7 +114,7 @@ function appendTo(file: string | undefined): ((value: unknown) => void) | undefi
   return (value) => appendFileSync(file, `${JSON.stringify(value)}\n`)
 }
 
-function keep(letters: readonly DeadLetter[], file: string | undefined, log: Log): void {
+function write(letters: readonly DeadLetter[], file: string | undefined, log: Log): void {
   if (file !== undefined) appendFileSync(file, letters.map((letter) => `${JSON.stringify(letter)}\n`).join(''))
   else
     for (const { workflow, failure } of letters)

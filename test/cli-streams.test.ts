@@ -1,8 +1,8 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { startShell } from './cli-process.ts'
+import { startCli, startShell } from './cli-process.ts'
 
 const cwd = mkdtempSync(join(tmpdir(), 'cli-streams-test-'))
 afterAll(() => rmSync(cwd, { recursive: true, force: true }))
@@ -30,5 +30,31 @@ describe.skipIf(!existsSync('/dev/full'))('output that cannot be written', () =>
     expect(err).toMatch(/^millrace: standard output cannot be written: ENOSPC: no space left on device/m)
     expect(err).not.toContain('"state":"done"')
     expect(code).toBe(1)
+  })
+})
+
+describe('lines of standard input', () => {
+  test('run as they come', async () => {
+    const running = startCli(['run', 'hello.yaml', '--input', '-'], { cwd })
+    running.child.stdin.write('{"name":"Ada"}\n{"name":"Gra')
+    await running.said(/"Hello Ada"/)
+    running.child.stdin.end('ce"}')
+    expect(await running.done).toMatchObject({ code: 0, out: '{"text":"Hello Ada"}\n{"text":"Hello Grace"}\n' })
+  })
+
+  test('go on after one that is not JSON, which is a dead letter', async () => {
+    const lines = Array.from({ length: 1_200 }, (_, n) => `{"name":"${n}"}\n`)
+    const input = [...lines, 'bad\n', '{"name":"last"}\n'].join('')
+    const args = ['run', 'hello.yaml', '--input', '-', '--dead-letter', 'bad.ndjson']
+    const { code, out, err } = await startCli(args, { cwd, input }).done
+    expect(code).toBe(1)
+    expect(out.trimEnd().split('\n')).toHaveLength(1_201)
+    expect(out).toMatch(/"Hello 1199"\}\n\{"text":"Hello last"\}\n$/)
+    expect(err).toContain('"state":"done","in":1201,"out":1201,"errors":0,"deadLetters":1')
+    expect(JSON.parse(readFileSync(join(cwd, 'bad.ndjson'), 'utf8'))).toMatchObject({
+      workflow: 'hello',
+      failure: { message: 'line 1201 of standard input is not JSON: "bad"', node: 'begin' },
+      value: 'bad',
+    })
   })
 })

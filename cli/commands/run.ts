@@ -12,6 +12,7 @@ import type { WorldOptions } from '../options.ts'
 import { showProgress } from '../progress.ts'
 import { exitCodeOf, reportJson, reportText } from '../report.ts'
 import { outputEnded, outputFailure, standardStreams } from '../standard-streams.ts'
+import type { World } from '../world.ts'
 import { createWorld } from '../world.ts'
 
 export interface RunOptions extends WorldOptions {
@@ -44,7 +45,9 @@ export async function run(file: string, options: RunOptions): Promise<void> {
     const interrupt = onInterrupt()
     const stopping = AbortSignal.any([interrupt, outputEnded])
     const ended =
-      entry === null ? await untilDone(pipeline, stopping) : await startAll(pipeline, entry, options.input, stopping)
+      entry === null
+        ? await untilDone(pipeline, stopping)
+        : await startAll(world, pipeline, entry, options.input, stopping)
     endProgress()
     flush()
     await printed
@@ -88,18 +91,25 @@ async function untilDone(pipeline: Pipeline, stopping: AbortSignal): Promise<Out
   return doneOrStopped(execution, stopping)
 }
 
-/** Starts event executions with the input: one for a value, one per few hundred lines for a pipe. */
+/** Starts event executions with the input: one for a value, one per few hundred lines for a pipe. What is not JSON among these is a dead letter. */
 async function startAll(
+  world: World,
   pipeline: Pipeline,
   entry: string,
   input: string | undefined,
   stopping: AbortSignal,
 ): Promise<Outcome> {
   let all: Outcome = { state: 'done', unsettled: 0, failure: null }
-  for await (const values of inputOf(input, stopping)) {
+  for await (const { values, unreadable } of inputOf(input, entry, stopping)) {
     if (stopping.aborted) break
-    const now = Date.now()
-    const messages = values.map((value) => message(value, null, now))
+    const time = Date.now()
+    const workflow = pipeline.plan.workflow.id
+    if (unreadable.length > 0)
+      await world.keep(
+        unreadable.map(({ failure, value }) => ({ workflow, execution: '', failure, value, key: null, time })),
+      )
+    if (values.length === 0) continue
+    const messages = values.map((value) => message(value, null, time))
     const outcome = await doneOrStopped(pipeline.start(entry, messages), stopping)
     if (outcome.state !== 'done') all = { ...outcome, unsettled: all.unsettled + outcome.unsettled }
   }
