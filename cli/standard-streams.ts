@@ -1,4 +1,6 @@
+import { fstatSync } from 'node:fs'
 import type { StandardStreams } from '../core/host.ts'
+import { UsageError } from './usage-error.ts'
 
 /** What the system says where nobody reads any more. */
 const readerGoneCodes: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'])
@@ -7,6 +9,8 @@ const readerGoneCodes: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'E
 export const standardStreams: StandardStreams = {
   input: {
     [Symbol.asyncIterator]() {
+      // Node reads a directory as if it were empty.
+      if (isDirectory(0)) throw new UsageError('standard input is a directory; give it a file or a pipe')
       const chunks = process.stdin[Symbol.asyncIterator]()
       return {
         next: () => chunks.next(),
@@ -42,6 +46,14 @@ export function outputFailure(): string | null {
 
 // Who writes by `console.log` is told of nothing; and without a listener the event would end the process.
 process.stdout.on('error', endOutput)
+
+function isDirectory(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor).isDirectory()
+  } catch {
+    return false
+  }
+}
 
 function endOutput(error: Error): void {
   if (output.signal.aborted) return

@@ -58,3 +58,18 @@ describe('lines of standard input', () => {
     })
   })
 })
+
+describe('a directory as standard input', () => {
+  writeFileSync(
+    join(cwd, 'pipe.yaml'),
+    'millrace: 1\nname: pipe\nnodes: { in: { type: stdin@1 }, out: { type: stdout@1 } }\nedges: [in -> out]\n',
+  )
+  test.each([
+    ['run pipe.yaml', 1],
+    ['run hello.yaml --input -', 2],
+  ])('is refused by `%s`', async (command, exitCode) => {
+    const { code, err } = await startShell(`millrace ${command} < .`, { cwd }).done
+    expect(err).toContain('standard input is a directory; give it a file or a pipe')
+    expect(code).toBe(exitCode)
+  })
+})
