@@ -135,6 +135,22 @@ describe('bad documents', () => {
     for (const each of problems) expect(each.place.line, each.code).toBeGreaterThan(0)
   })
 
+  test('a problem of an edge points at its line, also after a chain', () => {
+    const text = `millrace: 1
+name: t
+nodes: { in: { type: manual@1 }, a: { type: merge@1 }, b: { type: merge@1 }, c: { type: merge@1 } }
+edges:
+  - in -> a -> b -> c
+  - a -> zz
+  - in -> b
+  - in.nope -> c
+`
+    expect(problemsOf(text).map((each) => [each.code, each.place.line, each.place.field])).toEqual([
+      ['document.unknown-edge-end', 6, 'edges.1'],
+      ['document.unknown-port', 8, 'edges.3'],
+    ])
+  })
+
   test('a problem inside an expression points at the characters', () => {
     const text = flow(`${start}  a: { type: filter@1, config: { where: "{{ $json.a && foo($json.b) }}" } }`, 'go -> a')
     const range = problemsOf(text).find((each) => each.code.startsWith('expression.'))?.place.range

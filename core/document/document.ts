@@ -31,6 +31,8 @@ export interface DocumentEdge {
   readonly fromPort: string
   readonly to: string
   readonly toPort: string
+  /** Which item of the document's `edges` says it; a chain says several. Absent for an edge that no text holds. */
+  readonly item?: number
 }
 
 /** What a node that makes a new value does with the old one. */

@@ -14,24 +14,16 @@ export function checkGraph(
   document: Document,
   problems: Problem[],
 ): readonly ResolvedNode[] {
-  const edgePlace = (edge: ResolvedEdge): Place => {
-    const position = document.edges.findIndex(
-      (each) => each.from === edge.from && each.to === edge.to && each.fromPort === edge.fromPort,
-    )
-    return locate(document.source, position < 0 ? null : document.source.rangeOf(['edges', position]), {
-      field: position < 0 ? 'edges' : `edges.${position}`,
-    })
-  }
   const known = new Set([...Object.keys(document.nodes), ...nodes.keys()])
   const seen = new Set<string>()
   for (const edge of edges) {
-    checkEnds(edge, nodes, known, edgePlace, problems)
+    checkEnds(edge, nodes, known, problems)
     const key = `${edge.from}.${edge.fromPort}>${edge.to}.${edge.toPort}`
     if (seen.has(key))
       problems.push(
         problem(
           'document.duplicate-edge',
-          edgePlace(edge),
+          edge.place,
           `the edge ${edge.from}.${edge.fromPort} -> ${edge.to} stands twice`,
           'Remove one of them.',
         ),
@@ -47,7 +39,6 @@ function checkEnds(
   edge: ResolvedEdge,
   nodes: ReadonlyMap<string, ResolvedNode>,
   known: ReadonlySet<string>,
-  place: (edge: ResolvedEdge) => Place,
   problems: Problem[],
 ): void {
   for (const end of [edge.from, edge.to])
@@ -55,7 +46,7 @@ function checkEnds(
       problems.push(
         problem(
           'document.unknown-edge-end',
-          place(edge),
+          edge.place,
           `the edge ${edge.from} -> ${edge.to} names ${end}, which is no node`,
           'Add the node, or correct the name.',
         ),
@@ -68,7 +59,7 @@ function checkEnds(
     problems.push(
       problem(
         'document.unknown-port',
-        place(edge),
+        edge.place,
         `${edge.from} (${from.definition.name}) has no output port ${JSON.stringify(edge.fromPort)}`,
         outputs.length === 0 ? 'Nothing can follow it; remove the edge.' : `Use one of: ${outputs.join(', ')}.`,
       ),
@@ -77,7 +68,7 @@ function checkEnds(
     problems.push(
       problem(
         'document.unknown-port',
-        place(edge),
+        edge.place,
         `${edge.to} (${to.definition.name}) has no input port ${JSON.stringify(edge.toPort)}`,
         to.definition.inputs.length === 0
           ? 'It is a trigger: nothing can come before it.'

@@ -4,7 +4,7 @@ import type { AnyDefinition } from '../define.ts'
 import { define } from '../define.ts'
 import type { Place, Problem } from '../problem.ts'
 import { problem } from '../problem.ts'
-import type { Document } from './document.ts'
+import type { Document, DocumentEdge } from './document.ts'
 import { locate } from './parse.ts'
 import type { PlanOptions, ResolvedEdge } from './resolved.ts'
 
@@ -62,6 +62,7 @@ export function inlineCalls(
       ...edge,
       from: prefix + edge.from,
       to: prefix + edge.to,
+      place: edgePlace(current, edge),
     }))
     for (const [id, node] of Object.entries(current.nodes)) {
       if (catalogue.find(node.type)?.face.kind !== 'call') continue
@@ -73,7 +74,7 @@ export function inlineCalls(
       if (child === null) continue
       const trigger = triggerOf(child.document, catalogue, child.name, place, problems)
       if (trigger === null) continue
-      const outer = connect(prefix + id, child.document, trigger, own, catalogue, handlers)
+      const outer = connect(prefix + id, child.document, trigger, own, catalogue, handlers, place)
       add(child.document, `${prefix}${id}/`, new Map([[trigger, passage]]), [...names, child.name], outer)
     }
     edges.push(...own)
@@ -117,6 +118,11 @@ export function inlineCalls(
   return { parts, edges }
 }
 
+function edgePlace(document: Document, edge: DocumentEdge): Place {
+  if (edge.item === undefined) return { field: 'edges' }
+  return locate(document.source, document.source.rangeOf(['edges', edge.item]), { field: `edges.${edge.item}` })
+}
+
 function triggerOf(
   child: Document,
   catalogue: Catalogue,
@@ -151,6 +157,7 @@ function connect(
   own: ResolvedEdge[],
   catalogue: Catalogue,
   outer: readonly ResolvedEdge[],
+  place: Place,
 ): readonly ResolvedEdge[] {
   const wired = own.filter((edge) => edge.from === call && edge.fromPort === 'error')
   const handlers = wired.length > 0 ? wired : outer
@@ -164,7 +171,7 @@ function connect(
     const definition = catalogue.find(node.type)
     const isLast = !leaving.some((edge) => edge.fromPort !== 'error')
     if (isLast && definition !== null && typeof definition.outputs !== 'function' && definition.outputs.includes('out'))
-      own.push({ from: `${call}/${id}`, fromPort: 'out', to: call, toPort: 'in' })
+      own.push({ from: `${call}/${id}`, fromPort: 'out', to: call, toPort: 'in', place })
     if (id !== trigger && !leaving.some((edge) => edge.fromPort === 'error'))
       for (const handler of handlers) own.push({ ...handler, from: `${call}/${id}` })
   }

@@ -205,7 +205,7 @@ function build(raw: z.output<typeof documentSchema>, source: DocumentSource, lin
           'Write `from -> to`, or `from.port -> to.port`.',
         ),
       )
-    } else edges.push(...read)
+    } else for (const each of read) edges.push({ ...each, item: position })
   })
   if (problems.length > 0) return { ok: false, problems }
   const nodes: Record<string, DocumentNode> = {}

@@ -147,7 +147,7 @@ function layOut(
       outputs: node.outputs,
       statements: statements[position] ?? [],
       stage: stageOf[position] ?? -1,
-      line: node.line,
+      line: node.place.line ?? null,
     })),
     edges,
     stages,

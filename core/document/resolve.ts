@@ -73,7 +73,7 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
         into: node.into,
         onError: node.onError ?? { kind: 'route' },
         outputs,
-        line: place([]).line ?? null,
+        place: place([]),
       })
     }
   }

@@ -1,4 +1,5 @@
 import type { AnyDefinition } from '../define.ts'
+import type { Place } from '../problem.ts'
 import type { Document, Into, OnError } from './document.ts'
 
 /** A node with its definition found and its config parsed. */
@@ -10,7 +11,7 @@ export interface ResolvedNode {
   readonly into: Into
   readonly onError: OnError
   readonly outputs: readonly string[]
-  readonly line: number | null
+  readonly place: Place
 }
 
 export interface ResolvedEdge {
@@ -18,6 +19,8 @@ export interface ResolvedEdge {
   readonly fromPort: string
   readonly to: string
   readonly toPort: string
+  /** Of the text that says it: an edge that a call brings lies where the called document has it. */
+  readonly place: Place
 }
 
 /** Who a plan is of, and where the documents that it calls are found. */
