@@ -4,7 +4,7 @@ import type { AnyDefinition } from '../define.ts'
 import { define } from '../define.ts'
 import type { Place, Problem } from '../problem.ts'
 import { problem } from '../problem.ts'
-import type { Document, DocumentEdge } from './document.ts'
+import type { Document, DocumentEdge, DocumentNode } from './document.ts'
 import { locate } from './parse.ts'
 import type { PlanOptions, ResolvedEdge } from './resolved.ts'
 
@@ -24,20 +24,21 @@ export interface Inlined {
   readonly edges: readonly ResolvedEdge[]
 }
 
+const passagePorts = ['out'] as const
 const passage: AnyDefinition = define({
   name: 'passage',
   version: 1,
   summary: 'Passes messages into a sub-workflow.',
   inputs: ['in'],
-  outputs: ['out'],
+  outputs: passagePorts,
   config: z.object({}),
   examples: [],
   face: { kind: 'inline', build: (_config, loop) => loop.emit() },
 })
 
 /**
- * Puts every sub-workflow in the place of its call: the way in leads to its trigger, its last nodes lead to the call node,
- * which passes on what they give, and errors that nobody handles inside leave by the call's error port.
+ * Puts every sub-workflow in the place of its call: the way in leads to its trigger, the ports that nothing inside follows lead to the
+ * call node, which passes on what they give, and errors that nobody handles inside leave by the call's error port.
  */
 export function inlineCalls(
   document: Document,
@@ -166,14 +167,29 @@ function connect(
     if (edge?.to === call) own[i] = { ...edge, to: `${call}/${trigger}` }
   }
   for (let i = own.length - 1; i >= 0; i--) if (own[i]?.from === call && own[i]?.fromPort === 'error') own.splice(i, 1)
+  const wiredPorts = new Map<string, Set<string>>()
+  for (const edge of child.edges) {
+    const ports = wiredPorts.get(edge.from) ?? new Set()
+    wiredPorts.set(edge.from, ports.add(edge.fromPort))
+  }
   for (const [id, node] of Object.entries(child.nodes)) {
-    const leaving = child.edges.filter((edge) => edge.from === id)
-    const definition = catalogue.find(node.type)
-    const isLast = !leaving.some((edge) => edge.fromPort !== 'error')
-    if (isLast && definition !== null && typeof definition.outputs !== 'function' && definition.outputs.includes('out'))
-      own.push({ from: `${call}/${id}`, fromPort: 'out', to: call, toPort: 'in', place })
-    if (id !== trigger && !leaving.some((edge) => edge.fromPort === 'error'))
+    const leaving = wiredPorts.get(id) ?? new Set()
+    for (const fromPort of id === trigger ? passagePorts : outputsOf(node, catalogue, leaving))
+      if (!leaving.has(fromPort)) own.push({ from: `${call}/${id}`, fromPort, to: call, toPort: 'in', place })
+    if (id !== trigger && !leaving.has('error'))
       for (const handler of handlers) own.push({ ...handler, from: `${call}/${id}` })
   }
   return handlers
+}
+
+/**
+ * The output ports of a node of a called workflow. One that cannot be read has a problem of its own; it counts as leading on, so that
+ * nobody is told that nothing leads to what follows.
+ */
+function outputsOf(node: DocumentNode, catalogue: Catalogue, leaving: ReadonlySet<string>): readonly string[] {
+  const definition = catalogue.find(node.type)
+  if (definition !== null && typeof definition.outputs !== 'function') return definition.outputs
+  const config = definition?.config.safeParse(node.config)
+  if (typeof definition?.outputs === 'function' && config?.success === true) return definition.outputs(config.data)
+  return leaving.size === 0 ? ['out'] : []
 }

@@ -49,6 +49,27 @@ describe('a called workflow', () => {
     expect(ran).toMatchObject({ outcome: { state: 'done' }, faults: [] })
   })
 
+  test('gives what leaves a loop or an open port of a switch, beside what other last nodes give', async () => {
+    const child = textOf(
+      'child',
+      {
+        in: manual,
+        again: { type: 'loop@1', config: { while: '{{ $json.n > 1 }}' } },
+        halve: { type: 'set@1', config: { fields: { n: '{{ $json.n / 2 }}' } } },
+        size: { type: 'switch@1', config: { cases: [{ port: 'large', where: '{{ $json.n > 5 }}' }] } },
+        ten: add(10),
+      },
+      ['in -> again', 'again.round -> halve', 'halve -> again.back', 'in -> size', 'size.otherwise -> ten'],
+    )
+    const { collected, faults } = await run({ child }, [{ n: 8 }, { n: 4 }])
+    expect(collected.out).toHaveLength(4)
+    expect(collected.out).toEqual(expect.arrayContaining([{ n: 1 }, { n: 1 }, { n: 8 }, { n: 14 }]))
+    expect(faults).toEqual([])
+    const cases = [{ port: 'large', where: '{{ $json.n > 5 }}' }]
+    const last = textOf('last', { in: manual, size: { type: 'switch@1', config: { cases } } }, ['in -> size'])
+    expect((await run({ child: last }, [{ n: 8 }, { n: 3 }])).collected.out).toEqual([{ n: 8 }, { n: 3 }])
+  })
+
   test('may call another one, and both may have nodes of the same names', async () => {
     const grandchild = textOf('grandchild', { in: manual, a: add(100) }, ['in -> a'])
     const child = textOf('child', { in: manual, a: add(1), child: call('grandchild'), b: add(10) }, [

@@ -8,7 +8,7 @@ export const callV1 = define({
   summary: 'Runs another workflow on each message, as part of this one.',
   notes:
     'The other workflow is put in the place of the call when this one is planned, so a call costs nothing at run time. ' +
-    'It must have exactly one trigger; what its last nodes give leaves by `out`, and errors that it does not handle by `error`.',
+    'It must have exactly one trigger; what leaves a port that no edge follows there leaves by `out`, and errors that it does not handle by `error`.',
   inputs: ['in'],
   outputs: ['out'],
   config: z.strictObject({
