@@ -220,6 +220,7 @@ function mockedNode(): AnyDefinition {
     summary: 'Answers what the test says, in order; the last answer again and again.',
     inputs: ['in'],
     outputs: ['out'],
+    makesResult: true,
     config: z.strictObject({ answers: z.array(z.unknown()) }),
     examples: [],
     face: {

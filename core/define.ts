@@ -29,6 +29,8 @@ export interface Definition<C> {
   readonly config: z.ZodType<C>
   readonly examples: readonly Example[]
   readonly face: Face<C>
+  /** Makes a new value of the one that it is given, by `become` or `result`; on all other nodes `into` is a problem. */
+  readonly makesResult?: boolean
   /** A trigger whose values are fresh objects that nobody else holds: they may be changed in place. */
   readonly freshValues?: boolean
   /** Speaks to the outside: a document's own tests must say what it answers. */

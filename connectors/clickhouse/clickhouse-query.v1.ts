@@ -20,6 +20,7 @@ export const clickhouseQueryV1 = define({
     'A query that is no longer wanted is cancelled at the server too.',
   inputs: ['in'],
   outputs: ['out'],
+  makesResult: true,
   outside: true,
   config: z.strictObject({
     ...connectionFields,

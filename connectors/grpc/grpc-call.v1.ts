@@ -18,6 +18,7 @@ export const grpcCallV1 = define({
     '`concurrency: 1` keeps the order of the messages. When time runs out or the execution ends, the call is cancelled at the server too.',
   inputs: ['in'],
   outputs: ['out'],
+  makesResult: true,
   outside: true,
   config: z.strictObject({
     ...connectionFields,

@@ -17,6 +17,7 @@ export const httpRequestV1 = define({
     'Addresses at which clouds give out credentials (169.254.0.0/16 and the like) are refused; this machine and private networks are not.',
   inputs: ['in'],
   outputs: ['out'],
+  makesResult: true,
   outside: true,
   config: httpRequestConfig,
   examples: [

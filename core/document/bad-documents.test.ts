@@ -104,6 +104,26 @@ describe('bad documents', () => {
       'document.retry-without-attempt',
       'route',
     ],
+    ...['filter@1, config: { where: true }', 'merge@1', 'aggregate@1', 'file.append@1, config: { path: a }'].map(
+      (type): [string, string, string, string] => [
+        `into on ${type}`,
+        flow(`${start}  a: { into: merge, type: ${type} }`, 'go -> a'),
+        'document.into-without-result',
+        'such as set',
+      ],
+    ),
+    [
+      'into on a call',
+      flow(`${start}  a: { type: call@1, into: merge, config: { workflow: nowhere.yaml } }`, 'go -> a'),
+      'document.into-without-result',
+      'nodes of the called workflow',
+    ],
+    ...['drop', 'stop', '{ retry: {} }'].map((onError): [string, string, string, string] => [
+      `onError: ${onError} on a call`,
+      flow(`${start}  a: { type: call@1, onError: ${onError}, config: { workflow: nowhere.yaml } }`, 'go -> a'),
+      'call.on-error',
+      'leaves this call by its port',
+    ]),
     [
       'two lifetimes at one state',
       flow(`${start}  g: { type: generate@1 }\n  a: { type: aggregate@1 }`, 'go -> a, g -> a'),

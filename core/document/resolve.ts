@@ -8,6 +8,7 @@ import { problem, warning } from '../problem.ts'
 import { checkDelivery } from './delivery.ts'
 import type { Document } from './document.ts'
 import { checkGraph } from './graph.ts'
+import { checkHandling } from './handling.ts'
 import { inlineCalls } from './inline-calls.ts'
 import { locate } from './parse.ts'
 import type { PlanOptions, ResolvedEdge, ResolvedNode } from './resolved.ts'
@@ -46,6 +47,7 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
             `Write ${definition.name}@${definition.version}, so that a newer version cannot change what it does.`,
           ),
         )
+      if (!part.stands.has(id)) checkHandling(node, definition, (field) => place([field], field), problems)
       const upstream = [...new Set(part.document.edges.filter((edge) => edge.to === id).map((edge) => edge.from))]
       const scope: ExpressionScope = {
         nodes: all,
@@ -55,15 +57,6 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
         ? {}
         : readConfig(definition, node.config, scope, part.document, id, place, problems)
       if (config === undefined) continue
-      if (node.onError?.kind === 'retry' && !['async', 'expand', 'sink', 'call'].includes(definition.face.kind))
-        problems.push(
-          problem(
-            'document.retry-without-attempt',
-            place(['onError'], 'onError'),
-            `${definition.name} works in memory: trying again gives the same result`,
-            'Use onError: route, drop or stop here.',
-          ),
-        )
       const outputs = typeof definition.outputs === 'function' ? definition.outputs(config) : definition.outputs
       nodes.set(part.prefix + id, {
         id: part.prefix + id,

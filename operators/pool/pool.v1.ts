@@ -12,6 +12,7 @@ export const poolV1 = define({
     'Tasks are registered by the program that hosts Millrace (`defineTask`); a document can only name them.',
   inputs: ['in'],
   outputs: ['out'],
+  makesResult: true,
   outside: true,
   config: z.strictObject({
     task: z.string().min(1).max(128).describe('The registered task.'),

@@ -16,6 +16,7 @@ export const setV1 = define({
   notes: 'With `into: merge` the fields join the old value; with `into: NAME` they become its field of that name.',
   inputs: ['in'],
   outputs: ['out'],
+  makesResult: true,
   config: z.strictObject({
     fields: z
       .record(fieldName, expression(z.json()))

@@ -10,6 +10,7 @@ export const splitV1 = define({
   notes: 'A list of more than `elementsMax` fails as a whole and goes to the error port; nothing of it is sent.',
   inputs: ['in'],
   outputs: ['out'],
+  makesResult: true,
   config: z.strictObject({
     list: expression(z.array(z.json())).describe('The list, for example `{{ $json.items }}`.'),
     elementsMax: z.int().min(1).max(1024).default(1024).describe('The longest list that is taken apart.'),
