@@ -130,6 +130,8 @@ export interface PipelineMetrics {
 export interface NodeMetrics {
   readonly in: number
   readonly out: number
+  /** Of `out`, what left by ports that no edge leaves: it ends there. */
+  readonly ended: number
   readonly errors: number
   /** Milliseconds that the node's stage was busy; shared by the nodes of one stage. */
   readonly busyMs: number

@@ -195,7 +195,16 @@ const liveSchema = z
       .nullable()
       .describe('Messages that triggers gave and that reached last nodes; null without telemetry'),
     nodes: z
-      .record(z.string(), z.object({ in: z.number(), out: z.number(), errors: z.number(), busyMs: z.number() }))
+      .record(
+        z.string(),
+        z.object({
+          in: z.number(),
+          out: z.number(),
+          ended: z.number().describe('Of out, what left by ports without an edge'),
+          errors: z.number(),
+          busyMs: z.number(),
+        }),
+      )
       .nullable()
       .describe('Counted since the version was deployed'),
     sources: z.array(sourceSchema),

@@ -12,19 +12,17 @@ export interface Tally {
 export interface Counted {
   readonly plan: {
     readonly entries: readonly { readonly node: number }[]
-    readonly edges: readonly { readonly from: number; readonly fromPort: string }[]
     readonly nodes: readonly { readonly id: string; readonly index: number; readonly outputs: readonly string[] }[]
   }
   metrics(): PipelineMetrics | null
 }
 
-/** Adds up a pipeline's counters: what triggers gave, what reached the last nodes, what failed. Null where telemetry is off. */
+/** Adds up a pipeline's counters: what triggers gave, what reached an end, what failed. Null where telemetry is off. */
 export function tallyOf(pipeline: Counted): Tally | null {
   const metrics = pipeline.metrics()
   if (metrics === null) return null
   const { plan } = pipeline
   const entries = new Set(plan.entries.map((entry) => entry.node))
-  const leaving = new Set(plan.edges.filter((edge) => edge.fromPort !== 'error').map((edge) => edge.from))
   let given = 0
   let arrived = 0
   let errors = 0
@@ -33,7 +31,7 @@ export function tallyOf(pipeline: Counted): Tally | null {
     if (counts === undefined) continue
     errors += counts.errors
     if (entries.has(node.index)) given += counts.out
-    else if (!leaving.has(node.index)) arrived += node.outputs.length === 0 ? counts.in - counts.errors : counts.out
+    else arrived += node.outputs.length === 0 ? counts.in - counts.errors : counts.ended
   }
   return { in: given, out: arrived, errors, inFlight: metrics.inFlight }
 }

@@ -120,8 +120,8 @@ describe('serve', () => {
 describe('progress', () => {
   const metrics = {
     nodes: {
-      in: { in: 0, out: 1234, errors: 0, busyMs: 0 },
-      out: { in: 1200, out: 1199, errors: 1, busyMs: 0 },
+      in: { in: 0, out: 1234, ended: 0, errors: 0, busyMs: 0 },
+      out: { in: 1200, out: 1199, ended: 1199, errors: 1, busyMs: 0 },
     },
     inFlight: 34,
     inFlightMax: 100,
@@ -130,7 +130,6 @@ describe('progress', () => {
   }
   const plan = {
     entries: [{ node: 0 }],
-    edges: [{ from: 0, fromPort: 'out' }],
     nodes: [
       { id: 'in', index: 0, outputs: ['out'] },
       { id: 'out', index: 1, outputs: ['out'] },

@@ -98,6 +98,25 @@ edges: [a -> both, b -> both]
     expect(reportOf(err)).toMatchObject({ state: 'done', in: 5, out: 5 })
   })
 
+  test('counts as out what it prints: all that leaves by a port without an edge', async () => {
+    const document = write(
+      'ports.yaml',
+      `millrace: 1
+name: ports
+nodes:
+  begin: { type: generate@1, config: { count: 4 } }
+  size: { type: switch@1, config: { cases: [{ port: large, where: "{{ $json.n >= 2 }}" }] } }
+  count: { type: loop@1, config: { while: "{{ $json.n < 5 }}" } }
+  add: { type: set@1, config: { fields: { n: "{{ $json.n + 1 }}" } } }
+edges: [begin -> size, size.large -> count, count.round -> add -> count.back]
+`,
+    )
+    const { code, out, err } = await cli(['run', document], { cwd })
+    expect(code).toBe(0)
+    expect(out.trimEnd().split('\n').sort()).toEqual(['{"n":0}', '{"n":1}', '{"n":5}', '{"n":5}'])
+    expect(reportOf(err)).toMatchObject({ in: 4, out: 4 })
+  })
+
   test('asks which trigger is meant where there are several', async () => {
     const document = write(
       'doors.yaml',

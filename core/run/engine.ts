@@ -322,14 +322,16 @@ export class Engine {
         const entered = incoming.get(index) ?? 0
         const errors = counts?.errors.get(index) ?? 0
         let left = 0
+        let ended = 0
         for (const port of node.outputs) {
           const at = counters.findIndex((each) => each.node === index && each.port === port)
           const passed = at >= 0 ? (counts?.ports[at] ?? 0) : node.outputs.length === 1 ? entered - errors : 0
           left += passed
+          if (!this.plan.edges.some((edge) => edge.from === index && edge.fromPort === port)) ended += passed
           const next = stage.routes.find((route) => route.node === index && route.port === port)?.next
           if (next !== null && next !== undefined) incoming.set(next, (incoming.get(next) ?? 0) + passed)
         }
-        nodes[node.id] = { in: entered, out: left, errors, busyMs: counts?.busyMs ?? 0 }
+        nodes[node.id] = { in: entered, out: left, ended, errors, busyMs: counts?.busyMs ?? 0 }
       }
     }
     return { nodes, inFlight, inFlightMax, deadLetters: this.#deadLetters, blocks: 0 }

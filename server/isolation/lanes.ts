@@ -66,10 +66,11 @@ class LanedPipeline implements Pipeline {
     const nodes: Record<string, NodeMetrics> = {}
     for (const each of all)
       for (const [id, more] of Object.entries(each.nodes)) {
-        const sum = nodes[id] ?? { in: 0, out: 0, errors: 0, busyMs: 0 }
+        const sum = nodes[id] ?? { in: 0, out: 0, ended: 0, errors: 0, busyMs: 0 }
         nodes[id] = {
           in: sum.in + more.in,
           out: sum.out + more.out,
+          ended: sum.ended + more.ended,
           errors: sum.errors + more.errors,
           busyMs: sum.busyMs + more.busyMs,
         }
