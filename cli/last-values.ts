@@ -1,17 +1,20 @@
 import type { Pipeline } from '../core/pipeline.ts'
+import { standardStreams } from './standard-streams.ts'
 
 const heldCharactersMax = 65_536
 
-/** Prints as NDJSON what leaves a last node and would go nowhere. The answer writes what is still held. */
-export function printLastValues(pipeline: Pipeline, write: (text: string) => void): () => void {
+/** Prints as NDJSON what leaves a last node and would go nowhere. The answer writes what is still held, and waits until all was taken. */
+export function printLastValues(pipeline: Pipeline): () => Promise<void> {
   let held = ''
+  let printed = Promise.resolve()
   let asked = false
   const flush = (): void => {
     asked = false
     if (held === '') return
     const text = held
     held = ''
-    write(text)
+    // What could not be written is told by `outputEnded`.
+    printed = standardStreams.write(text).catch(() => undefined)
   }
   const { nodes, edges } = pipeline.plan
   for (const node of nodes) {
@@ -28,5 +31,8 @@ export function printLastValues(pipeline: Pipeline, write: (text: string) => voi
       })
     }
   }
-  return flush
+  return () => {
+    flush()
+    return printed
+  }
 }

@@ -149,6 +149,21 @@ edges: [in -> age, age -> twice, twice -> out]
     expect(readFileSync(join(cwd, 'ages.ndjson'), 'utf8')).toBe('{"twice":"1"}\n{"twice":"2"}\n')
   })
 
+  test('print what leaves the last node when they run again, as a run does', async () => {
+    const greet = (text: string): string => `millrace: 1
+name: hello
+nodes: { begin: { type: manual@1 }, greet: { type: set@1, config: { fields: { text: "{{ ${text} }}" } } } }
+edges: [begin -> greet]
+`
+    writeFileSync(join(cwd, 'hello.yaml'), greet('$json.name.trim()'))
+    await cli(['run', 'hello.yaml', '--quiet', '--dead-letter', 'nameless.ndjson', '--input', '{"nome":"Ada"}'], {
+      cwd,
+    })
+    writeFileSync(join(cwd, 'hello.yaml'), greet('$json.nome.trim()'))
+    const replayed = await cli(['dead-letter', 'replay', 'hello.yaml', '--file', 'nameless.ndjson'], { cwd })
+    expect(replayed).toMatchObject({ code: 0, out: '{"text":"Ada"}\n' })
+  })
+
   test('that other nodes had worked on cannot be run from the trigger, and it says so', async () => {
     writeFileSync(join(cwd, 'ages.yaml'), document('$json.age'))
     await cli(['run', 'ages.yaml', '--quiet', '--dead-letter', 'late.ndjson', '--input', '{"age":"x"}'], { cwd })

@@ -4,6 +4,7 @@ import { message } from '../../core/flow/message.ts'
 import { createLog } from '../../server/log.ts'
 import { entryOf } from '../input.ts'
 import { onInterrupt } from '../interrupt.ts'
+import { printLastValues } from '../last-values.ts'
 import type { FileLetter } from '../letter-file.ts'
 import { keptLetter, lettersIn } from '../letter-file.ts'
 import { letterJson, letterTable } from '../letter-table.ts'
@@ -11,6 +12,7 @@ import type { Loaded } from '../load.ts'
 import { loadOrSay } from '../load.ts'
 import type { WorldOptions } from '../options.ts'
 import { count } from '../progress.ts'
+import { outputEnded, standardStreams } from '../standard-streams.ts'
 import { UsageError } from '../usage-error.ts'
 import type { World } from '../world.ts'
 import { createWorld } from '../world.ts'
@@ -121,11 +123,12 @@ async function replayFile(path: string, file: string, options: LetterOptions): P
   }
   const entry = entryFor(loaded, letters, file)
   if (options.dryRun === true) return show(letters.map(keptLetter), options)
-  const world = await createWorld(options, [loaded.plan], { log: createLog('warn') })
-  const signal = onInterrupt()
+  const world = await createWorld(options, [loaded.plan], { log: createLog('warn'), standardStreams })
+  const signal = AbortSignal.any([onInterrupt(), outputEnded])
   let done = 0
   try {
     const pipeline = await world.launch(loaded.plan, path)
+    const flush = printLastValues(pipeline)
     try {
       for (let at = 0; at < letters.length && !signal.aborted; at += chunkMax) {
         const chunk = letters.slice(at, at + chunkMax)
@@ -136,6 +139,7 @@ async function replayFile(path: string, file: string, options: LetterOptions): P
         done += chunk.length
       }
     } finally {
+      await flush()
       await pipeline.release()
     }
   } finally {

@@ -36,10 +36,7 @@ export async function run(file: string, options: RunOptions): Promise<void> {
   let endProgress = (): void => undefined
   try {
     pipeline = await world.launch(plan, file)
-    let printed = Promise.resolve()
-    const flush = printLastValues(pipeline, (text) => {
-      printed = standardStreams.write(text).catch(() => undefined)
-    })
+    const flush = printLastValues(pipeline)
     if (options.quiet !== true) endProgress = showProgress(pipeline, process.stderr)
     releaseYoungGeneration()
     const interrupt = onInterrupt()
@@ -49,8 +46,7 @@ export async function run(file: string, options: RunOptions): Promise<void> {
         ? await untilDone(pipeline, stopping)
         : await startAll(world, pipeline, entry, options.input, stopping)
     endProgress()
-    flush()
-    await printed
+    await flush()
     const outcome = withOutput(ended)
     const tally = tallyOf(pipeline)
     await pipeline.release(plan.settings.stopMsMax)
