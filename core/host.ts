@@ -1,4 +1,5 @@
 import type { Failure } from './flow/failure.ts'
+import type { Query } from './query.ts'
 
 /**
  * What core needs from the world. Core does no I/O and reads no clock: the outside implements these interfaces,
@@ -157,7 +158,7 @@ export interface HubHead {
   readonly method: string
   readonly path: string
   readonly params: Readonly<Record<string, string>>
-  readonly query: Readonly<Record<string, string>>
+  readonly query: Query
   readonly headers: Readonly<Record<string, string>>
 }
 

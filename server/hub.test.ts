@@ -74,7 +74,7 @@ describe('a route', () => {
     route({ path: '/orders/:id/items/:item' }, ({ params, query, headers, body, method, path }, reply) =>
       reply.send(201, { params, query, type: headers['content-type'], body, method, path }, { 'x-own': 'yes' }),
     )
-    const response = await fetch(`${server.url}/orders/a%2Fb/items/7?q=1&q=2`, {
+    const response = await fetch(`${server.url}/orders/a%2Fb/items/7?q=1&q=2&once=3&__proto__=4`, {
       method: 'POST',
       body: '{"a":[1]}',
       headers: { 'content-type': 'application/json' },
@@ -83,7 +83,7 @@ describe('a route', () => {
     expect(response.headers.get('x-own')).toBe('yes')
     expect(await response.json()).toStrictEqual({
       params: { id: 'a/b', item: '7' },
-      query: { q: '2' },
+      query: { q: ['1', '2'], once: '3' },
       type: 'application/json',
       body: { a: [1] },
       method: 'POST',

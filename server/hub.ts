@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { NodeError } from '../core/flow/failure.ts'
 import type { Hub, HubArrival, HubHead, HubReply, HubRequest, HubRoute, HubUpgrade, Log } from '../core/host.ts'
+import { queryOf } from '../core/query.ts'
 import { watchArrival } from './arrival.ts'
 import type { BodyLimits } from './body.ts'
 import { BodyAborted, hasBody, readBody } from './body.ts'
@@ -156,7 +157,7 @@ async function serve(
     method: request.method ?? 'GET',
     path: url.pathname,
     params,
-    query: Object.fromEntries(url.searchParams),
+    query: queryOf(url.searchParams),
     headers: plainHeaders(request),
   }
   try {

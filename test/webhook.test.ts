@@ -53,10 +53,10 @@ describe('a webhook', () => {
     )
     const seen: unknown[] = []
     pipeline.tap('a', 'out', (messages) => void seen.push(...messages.map((each) => each.value)))
-    const response = await post(`${server.url}/orders/7?q=x`, {})
+    const response = await post(`${server.url}/orders/7?q=x&q=y`, {})
     expect(response.status).toBe(202)
     expect(await response.json()).toEqual({ execution: expect.any(String) })
-    await expect.poll(() => seen).toEqual([{ id: '7', q: 'x' }])
+    await expect.poll(() => seen).toEqual([{ id: '7', q: ['x', 'y'] }])
   })
 
   test('is answered by a respond node: status, headers and body', async () => {

@@ -14,6 +14,7 @@ export const webhookV1 = define({
   summary: 'Starts an execution for each HTTP request to a path of this server.',
   notes:
     'The value is `{ method, path, params, query, headers, body }`; `$request` reads the same anywhere later. ' +
+    'A name that the query repeats has a list of texts there. ' +
     'With `respond: accepted` the caller gets 202 and the execution id at once; with `respond: node` a `respond` node answers, whole or as a stream, ' +
     'and a caller that sends `Prefer: respond-async` (RFC 7240) gets the 202 all the same. ' +
     'An execution that ends without an answer gives 204, or 500 with the cause where a message of it lies in the dead-letter. ' +

@@ -1,5 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
+import type { Query } from '../../core/query.ts'
+import { queryOf } from '../../core/query.ts'
 import type { PathPattern } from './path-pattern.ts'
 import type { UpgradeRequest } from './transport.ts'
 import { Refusal } from './transport.ts'
@@ -27,7 +29,7 @@ export interface TokenRules {
 export interface Admitted {
   readonly path: string
   readonly params: Readonly<Record<string, string>>
-  readonly query: Readonly<Record<string, string>>
+  readonly query: Query
   readonly headers: Readonly<Record<string, string>>
 }
 
@@ -50,7 +52,12 @@ export function createAdmission(rules: AdmissionRules): (request: UpgradeRequest
     const asked = offered.filter((each) => !carriesToken(each, rules.token))
     if (rules.protocols.length > 0 && asked.length > 0 && !asked.some((each) => rules.protocols.includes(each)))
       return new Refusal(400, 'websocket.no-common-protocol', `This speaks ${rules.protocols.join(', ')}.`)
-    return { path: request.path, params, query: fieldsOf(query), headers: shownHeaders(request.headers, rules.token) }
+    return {
+      path: request.path,
+      params,
+      query: sharedWhenEmpty(queryOf(query)),
+      headers: shownHeaders(request.headers, rules.token),
+    }
   }
 }
 
@@ -104,18 +111,18 @@ function listOf(header: string | undefined): readonly string[] {
   return header === undefined ? [] : header.split(',').map((each) => each.trim())
 }
 
-const none: Readonly<Record<string, string>> = Object.freeze({})
+const none: Readonly<Record<string, never>> = Object.freeze({})
 
-/** Most connections have neither; they share one empty object. */
-export function fieldsOf(entries: Iterable<readonly [string, string]>): Readonly<Record<string, string>> {
-  const fields = Object.fromEntries([...entries].filter(([name]) => name !== '__proto__'))
+/** Most connections have neither a query nor headers to show; they share one empty object. */
+function sharedWhenEmpty<T>(fields: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
   return Object.keys(fields).length === 0 ? none : fields
 }
 
 /** What a workflow sees: neither the handshake's own headers nor the token. */
 function shownHeaders(headers: UpgradeRequest['headers'], token: TokenRules | null): Readonly<Record<string, string>> {
   const hidden = token?.from.includes('header') === true ? 'authorization' : ''
-  return fieldsOf(
-    Object.entries(headers).filter(([name]) => !/^(sec-websocket-|upgrade$|connection$)/.test(name) && name !== hidden),
+  const shown = Object.entries(headers).filter(
+    ([name]) => !/^(sec-websocket-|upgrade$|connection$)/.test(name) && name !== hidden && name !== '__proto__',
   )
+  return sharedWhenEmpty(Object.fromEntries(shown))
 }

@@ -43,7 +43,7 @@ export function conformance(transport: 'ws' | 'uws'): void {
           'ws.error -> wrong -> keep',
         ],
       )
-      const client = await connect(`${flow.url}/rooms/caf%C3%A9%2F1?a=1&b=%20x`, ['v1', 'v2'], {
+      const client = await connect(`${flow.url}/rooms/caf%C3%A9%2F1?a=1&b=%20x&c=1&c=2`, ['v1', 'v2'], {
         headers: { 'x-from': 'test' },
       })
       expect(client.socket.protocol).toBe('v2')
@@ -56,7 +56,7 @@ export function conformance(transport: 'ws' | 'uws'): void {
       const said = {
         path: '/rooms/caf%C3%A9%2F1',
         params: { room: 'café/1' },
-        query: { a: '1', b: ' x' },
+        query: { a: '1', b: ' x', c: ['1', '2'] },
         protocol: 'v2',
       }
       expect(kept.map((each) => each.port)).toEqual(['open', 'message', 'error', 'error', 'message', 'close'])

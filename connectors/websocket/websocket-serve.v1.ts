@@ -9,7 +9,7 @@ export const websocketServeV1 = define({
   version: 1,
   summary: 'A WebSocket server: gives what connections bring, as they open, speak and close.',
   notes:
-    '`open` gives `{ connection, path, params, query, protocol, address, headers }`, `message` what a client has sent, `close` gives `{ code, reason }`, ' +
+    '`open` gives `{ connection, path, params, query, protocol, address, headers }` (a name that the query repeats has a list), `message` what a client has sent, `close` gives `{ code, reason }`, ' +
     'and `error` gives `{ error, value }` for messages that cannot be read. `$key` is the id of the connection, and `$meta` says the same as `open`, without the headers. ' +
     'For each connection order holds across the ports. With `scope: connection` each has an execution of its own, and nodes keep their state per connection; ' +
     'with `scope: server`, which is for high rates, one execution sees all. ' +
