@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { Agent, request as requestPlain } from 'node:http'
 import { request as requestSecure, Agent as SecureAgent } from 'node:https'
 import type { Transform } from 'node:stream'
@@ -17,8 +17,8 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   readonly status: number
-  /** Names in lower case; values of repeated ones joined by a comma. */
-  readonly headers: Readonly<Record<string, string>>
+  /** Names in lower case. Values of repeated ones are joined by a comma; only `set-cookie`, which may hold commas, is a list (RFC 9110, 5.3). */
+  readonly headers: Readonly<IncomingHttpHeaders>
   /** Unpacked. */
   readonly body: Uint8Array
 }
@@ -108,13 +108,7 @@ async function read(answer: IncomingMessage, asked: HttpRequest, limits: HttpLim
   } finally {
     unpack?.destroy()
   }
-  const headers = Object.fromEntries(
-    Object.entries(answer.headers).map(([name, value]) => [
-      name,
-      Array.isArray(value) ? value.join(', ') : (value ?? ''),
-    ]),
-  )
-  return { status: answer.statusCode ?? 0, headers, body: Buffer.concat(pieces) }
+  return { status: answer.statusCode ?? 0, headers: { ...answer.headers }, body: Buffer.concat(pieces) }
 }
 
 function unpackerOf(encoding: string | undefined): Transform | null {

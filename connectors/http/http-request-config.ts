@@ -32,7 +32,9 @@ export const httpRequestConfig = z.strictObject({
   output: z
     .enum(['response', 'body'])
     .default('response')
-    .describe('`response` gives `{ status, headers, body }`, `body` only the body.'),
+    .describe(
+      '`response` gives `{ status, headers, body }`, where `set-cookie` is a list and every other header a text; `body` only the body.',
+    ),
   failFromStatus: z
     .int()
     .min(400)

@@ -167,6 +167,18 @@ describe('requests', () => {
     ])
   })
 
+  test('repeated headers are joined, except cookies, which are a list', async () => {
+    const url = await serve((request, response) => {
+      const cookies = request.url === '/one' ? ['a=1'] : ['a=1; Expires=Thu, 01 Jan 2026 00:00:00 GMT', 'b=2']
+      response.setHeader('set-cookie', cookies).setHeader('x-tag', ['t1', 't2']).end()
+    })
+    const { kept } = await ask({ url: `${url}/{{ $json }}` }, ['one', 'two'])
+    expect(kept).toMatchObject([
+      { headers: { 'set-cookie': ['a=1'], 'x-tag': 't1, t2' } },
+      { headers: { 'set-cookie': ['a=1; Expires=Thu, 01 Jan 2026 00:00:00 GMT', 'b=2'] } },
+    ])
+  })
+
   test('packed answers are unpacked', async () => {
     const url = await serve((request, response) => {
       const gzip = request.url === '/gzip'
