@@ -72,6 +72,18 @@ describe('a webhook', () => {
     ])
   })
 
+  test('a header of the answer may be an expression, and one that cannot be sent fails', async () => {
+    const { server } = await serving(
+      '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: respond@1, config: { headers: { location: "/orders/{{ $json.body.id }}", x-n: "{{ $json.body.n }}" } } }',
+      'hook -> a',
+    )
+    const response = await post(`${server.url}/x`, { id: 'o7', n: 3 })
+    expect([response.headers.get('location'), response.headers.get('x-n')]).toEqual(['/orders/o7', '3'])
+    const broken = await post(`${server.url}/x`, { id: 'o7', n: 'a\r\nset-cookie: b=1' })
+    expect([broken.status, broken.headers.get('set-cookie')]).toEqual([500, null])
+    expect(await broken.json()).toMatchObject({ error: { code: 'respond.bad-header' } })
+  })
+
   test('streams: lines to most, events to those who accept them', async () => {
     const { server } = await serving(
       '  hook: { type: webhook@1, config: { path: /list, respond: node } }\n  each: { type: split@1, config: { list: "{{ $json.body }}" } }\n  a: { type: respond@1, config: { mode: auto } }',

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { constant, expression } from '../../core/define.ts'
+import { headerName } from '../../core/header-text.ts'
 
 /** What a request may say; every part of it that comes from a message is an expression. */
 export const httpRequestConfig = z.strictObject({
@@ -14,10 +15,7 @@ export const httpRequestConfig = z.strictObject({
     .default({})
     .describe('Added to the address; lists become repeated names, null is left out.'),
   headers: z
-    .record(
-      z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$/, 'not the name of a header'),
-      expression(z.string().max(10_000)),
-    )
+    .record(z.string().regex(headerName, 'not the name of a header'), expression(z.string().max(10_000)))
     .default({})
     .describe('For example `authorization: Bearer {{ $env.TOKEN }}`. They never appear in errors.'),
   body: expression(z.json()).optional().describe('What is sent; nothing when left out.'),

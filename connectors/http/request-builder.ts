@@ -3,6 +3,7 @@ import type { NodeContext } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { Scope } from '../../core/flow/scope.ts'
+import { headerText } from '../../core/header-text.ts'
 import { addFields, encodeBody } from './bodies.ts'
 import type { HttpRequest } from './exchange.ts'
 import type { httpRequestConfig } from './http-request-config.ts'
@@ -48,7 +49,7 @@ export function requestBuilder(config: Config, context: NodeContext): (message: 
           `the body for ${place({ method, url })} has ${bytes.byteLength} bytes; the limit is ${config.requestBytesMax}`,
         )
     }
-    for (const { name, read } of headers) sent[name] = headerValue(name, read(message, scope))
+    for (const { name, read } of headers) sent[name] = headerText(name, read(message, scope), 'http.bad-header')
     return { method, url, headers: sent, body: bytes }
   }
 }
@@ -61,17 +62,4 @@ function parseUrl(text: unknown): URL {
       `the url is ${typeof text === 'string' ? 'no whole http: or https: address' : typeof text}`,
     )
   return url
-}
-
-/** What a header may hold (RFC 9110, 5.5); a line end in one would begin another. */
-const headerPattern = /^[\t\x20-\x7e\x80-\xff]*$/
-
-function headerValue(name: string, value: unknown): string {
-  const text = typeof value === 'string' ? value : typeof value === 'number' ? String(value) : null
-  if (text === null || !headerPattern.test(text))
-    throw new NodeError(
-      'http.bad-header',
-      `the header ${name} is ${text === null ? (value === null ? 'null' : typeof value) : 'text with characters that no header may hold'}`,
-    )
-  return text
 }

@@ -1,6 +1,9 @@
 import { z } from 'zod'
 import { constant, define, expression } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
+import type { Message } from '../../core/flow/message.ts'
+import type { Scope } from '../../core/flow/scope.ts'
+import { headerName, headerText } from '../../core/header-text.ts'
 import { Answer } from './answer.ts'
 
 /** The answer to a webhook. */
@@ -19,7 +22,12 @@ export const respondV1 = define({
     status: expression(z.int().min(200).max(599))
       .default(constant(200))
       .describe('HTTP status; of a streamed answer, that of its first piece.'),
-    headers: z.record(z.string().max(100), z.string().max(2_000)).default({}).describe('Further headers.'),
+    headers: z
+      .record(z.string().regex(headerName, 'not the name of a header'), expression(z.string().max(2_000)))
+      .default({})
+      .describe(
+        'Further headers, for example `location: /orders/{{ $json.id }}`; of a streamed answer, those of its first piece.',
+      ),
     body: expression(z.json()).optional().describe('What is sent; the value when left out.'),
     timeoutMs: z
       .int()
@@ -48,6 +56,11 @@ export const respondV1 = define({
     make: (config, context) => {
       const read = context.readerOrValue(config.body)
       const readStatus = context.reader(config.status)
+      const readers = Object.entries(config.headers).map(([name, each]) => ({ name, read: context.reader(each) }))
+      const readHeaders = (message: Message, scope: Scope): Readonly<Record<string, string>> =>
+        Object.fromEntries(
+          readers.map(({ name, read }) => [name, headerText(name, read(message, scope), 'respond.bad-header')]),
+        )
       return async (message, _signal, scope) => {
         const answer = message.meta?.answer
         if (!(answer instanceof Answer))
@@ -57,8 +70,9 @@ export const respondV1 = define({
           )
         const body = read(message, scope)
         const status = checkStatus(readStatus(message, scope))
-        if (config.mode === 'whole') answer.send(status, body, config.headers)
-        else await answer.write(status, config.mode, body, config.headers)
+        const headers = readHeaders(message, scope)
+        if (config.mode === 'whole') answer.send(status, body, headers)
+        else await answer.write(status, config.mode, body, headers)
         return message
       }
     },
