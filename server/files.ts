@@ -22,7 +22,8 @@ export function createFiles(options: FilesOptions): Files {
       const where = allowed.length === 0 ? 'none is allowed' : `allowed are ${allowed.join(', ')}`
       throw new NodeError(
         'file.not-allowed',
-        `A workflow may not ${access} ${path}: it lies outside the folders of this host (${where}).`,
+        `A workflow may not ${access} ${path}: it lies outside the folders of this host (${where}). ` +
+          `Start with \`--allow-folder ${dirname(real)}\`, or choose another path.`,
       )
     },
   }

@@ -125,7 +125,16 @@ describe('file.append', () => {
 
   test('a folder in its place, and a path outside, are errors', async () => {
     expect((await send('file.append@1', { path: '.' }, [1])).errors).toEqual([expect.stringMatching(/^file.is-folder/)])
-    await expect(send('file.append@1', { path: '../outside' }, [1])).rejects.toThrow(/outside the folders/)
+    await expect(send('file.append@1', { path: '../outside' }, [1])).rejects.toThrow(
+      `path of out: A workflow may not write ../outside: it lies outside the folders of this host (allowed are ${folder}). ` +
+        `Start with \`--allow-folder ${tmpdir()}\`, or choose another path.`,
+    )
+  })
+
+  test('a path that gives no text says where it stands and how to set it', async () => {
+    await expect(send('file.append@1', { path: '{{ $vars.f }}' }, [1])).rejects.toThrow(
+      'path of out is {{ $vars.f }}, which gives undefined, not text; set what it reads with `--set NAME=…`',
+    )
   })
 })
 

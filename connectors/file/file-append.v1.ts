@@ -6,7 +6,7 @@ import { jsonOf } from '../../core/json/json-text.ts'
 import { AppendedFile } from './appended-file.ts'
 import { cellsOf, csvLine } from './csv-line.ts'
 import { lineOf } from './line-of.ts'
-import { resolvePath } from './place.ts'
+import { pathAtStart } from './place.ts'
 
 /** Lines at the end of a file. */
 export const fileAppendV1 = define({
@@ -67,7 +67,7 @@ export const fileAppendV1 = define({
     make: (config, context) => {
       const read = context.readerOrValue(config.value)
       const { columns } = config
-      const file = new AppendedFile(resolvePath(context, context.value(config.path), 'write'), {
+      const file = new AppendedFile(pathAtStart(context, config.path, 'write'), {
         durable: config.durable === 'batch',
         firstLine: columns === undefined || config.format !== 'csv' ? '' : csvLine(columns, config.delimiter),
         rotateBytes: config.rotateBytes,

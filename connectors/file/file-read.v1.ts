@@ -6,7 +6,7 @@ import { lineRecords } from '../../core/flow/line-records.ts'
 import type { RecordReader } from '../../core/flow/record-source.ts'
 import { openRecordSource } from '../../core/flow/record-source.ts'
 import { followFile } from './follow-file.ts'
-import { resolvePath } from './place.ts'
+import { pathAtStart } from './place.ts'
 import { openBytes } from './read-file.ts'
 import { wholeText } from './whole-text.ts'
 
@@ -108,7 +108,7 @@ export const fileReadV1 = define({
     kind: 'stream-trigger',
     pausable: true,
     open: async (config, context) => {
-      const path = resolvePath(context, context.value(config.path), 'read')
+      const path = pathAtStart(context, config.path, 'read')
       const bytes = config.follow
         ? await followFile(path, { from: config.from, pollMs: config.pollMs, clock: context.host.clock })
         : await openBytes(path)

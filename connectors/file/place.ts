@@ -1,14 +1,42 @@
-import type { NodeContext } from '../../core/define.ts'
+import type { Expression, NodeContext } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
+import type { Files } from '../../core/host.ts'
 
-/** The absolute path for one that a document or a message names. Throws a NodeError that says why there is none. */
+/** The absolute path for one that a message names. Throws a NodeError that says why there is none. */
 export function resolvePath(context: NodeContext, path: unknown, access: 'read' | 'write'): string {
-  const { files } = context.host
-  if (files === undefined)
-    throw new NodeError('file.none', `${context.node} needs files, which this host does not give to workflows`)
-  if (typeof path !== 'string' || path === '')
-    throw new NodeError('file.bad-path', `the path is ${JSON.stringify(path) ?? 'undefined'}, not text`)
-  return files.resolve(path, access)
+  const files = filesOf(context)
+  if (isPath(path)) return files.resolve(path, access)
+  throw new NodeError('file.bad-path', `the path is ${shown(path)}; look where it comes from`)
+}
+
+/** The same for a path that holds for all messages: there is no message to blame, so the error names the node. */
+export function pathAtStart(context: NodeContext, path: Expression<string>, access: 'read' | 'write'): string {
+  const files = filesOf(context)
+  const found: unknown = context.value(path)
+  if (!isPath(found))
+    throw new NodeError(
+      'file.bad-path',
+      `path of ${context.node} is ${path.text}, which gives ${shown(found)}; set what it reads with \`--set NAME=…\`, or let it be read with \`--allow-env NAME\``,
+    )
+  try {
+    return files.resolve(found, access)
+  } catch (thrown) {
+    if (!(thrown instanceof NodeError)) throw thrown
+    throw new NodeError(thrown.code, `path of ${context.node}: ${thrown.message}`, { cause: thrown })
+  }
+}
+
+function filesOf(context: NodeContext): Files {
+  if (context.host.files !== undefined) return context.host.files
+  throw new NodeError('file.none', `${context.node} needs files, which this host does not give to workflows`)
+}
+
+function isPath(path: unknown): path is string {
+  return typeof path === 'string' && path !== ''
+}
+
+function shown(path: unknown): string {
+  return path === '' ? 'an empty text' : `${JSON.stringify(path)?.slice(0, 80) ?? 'undefined'}, not text`
 }
 
 const reasons: Readonly<Record<string, { readonly code: string; readonly why: string; readonly retriable: boolean }>> =
