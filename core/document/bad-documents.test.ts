@@ -95,6 +95,7 @@ describe('bad documents', () => {
       'another field name',
     ],
     ['an alias', 'millrace: 1\nname: &n t\nnodes: { a: { type: *n } }\n', 'document.alias', 'Write the value out'],
+    ['a second document', `${flow(start, '')}---\nmillrace: 1\n`, 'document.several', 'file of its own'],
     ['broken YAML', 'millrace: 1\nname: [t\n', 'document.syntax', 'Correct the YAML'],
     ['an unknown field', 'millrace: 1\nname: t\nnodes: {}\nnoodles: 1\n', 'document.unknown-field', 'Remove it'],
     ['another format', 'millrace: 2\nname: t\nnodes: {}\n', 'document.invalid', ''],

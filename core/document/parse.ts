@@ -1,4 +1,4 @@
-import type { Document as YamlDocument } from 'yaml'
+import type { YAMLParseError, Document as YamlDocument } from 'yaml'
 import { isAlias, isNode, isPair, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import type { Place, Problem, Range, Result } from '../problem.ts'
@@ -19,19 +19,12 @@ export function parse(text: string): Result<Document> {
   const lines = new LineCounter()
   let yaml: YamlDocument.Parsed
   try {
-    yaml = parseDocument(text, { lineCounter: lines, uniqueKeys: true, merge: false, strict: true, logLevel: 'silent' })
+    yaml = parseDocument(text, { lineCounter: lines, uniqueKeys: true, merge: false, strict: true, logLevel: 'error' })
   } catch (thrown) {
-    return { ok: false, problems: [syntaxProblem(thrown)] }
+    return { ok: false, problems: [thrownProblem(thrown)] }
   }
   const source = sourceOf(text, yaml, lines)
-  const syntax = yaml.errors.map((error) =>
-    problem(
-      error.code === 'DUPLICATE_KEY' ? 'document.duplicate-key' : 'document.syntax',
-      placeOfRange({ start: error.pos[0], end: error.pos[1] }, lines),
-      error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'cannot be read',
-      error.code === 'DUPLICATE_KEY' ? 'Keep one of the two keys.' : 'Correct the YAML or JSON at this place.',
-    ),
-  )
+  const syntax = yaml.errors.map((error) => syntaxProblem(error, lines))
   const forbidden = forbiddenParts(yaml, lines)
   if (syntax.length + forbidden.length > 0) return { ok: false, problems: [...syntax, ...forbidden] }
   const raw: unknown = yaml.toJS({ maxAliasCount: 0 })
@@ -80,7 +73,22 @@ function tooDeep(range: Range): Problem {
   )
 }
 
-function syntaxProblem(thrown: unknown): Problem {
+function syntaxProblem(error: YAMLParseError, lines: LineCounter): Problem {
+  const place = placeOfRange({ start: error.pos[0], end: error.pos[1] }, lines)
+  if (error.code === 'DUPLICATE_KEY')
+    return problem('document.duplicate-key', place, 'the same key stands twice', 'Keep one of the two keys.')
+  if (error.code === 'MULTIPLE_DOCS')
+    return problem(
+      'document.several',
+      place,
+      'a second document follows after `---`, and a file holds one',
+      'Remove the `---`, or move what follows to a file of its own.',
+    )
+  const text = error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '')
+  return problem('document.syntax', place, text ?? 'cannot be read', 'Correct the YAML or JSON at this place.')
+}
+
+function thrownProblem(thrown: unknown): Problem {
   if (thrown instanceof RangeError) return tooDeep({ start: 0, end: 0 })
   return problem(
     'document.syntax',
