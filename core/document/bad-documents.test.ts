@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { catalogue } from '../../nodes.ts'
 import type { Problem } from '../problem.ts'
+import { runFlow } from '../testing.ts'
 import { parse } from './parse.ts'
 import { plan } from './plan.ts'
 
@@ -192,6 +193,31 @@ edges:
     const nodes = Array.from({ length: 4_998 }, (_, index) => `  n${index}: { type: merge@1 }`).join('\n')
     const edges = ['go -> n0', ...Array.from({ length: 4_997 }, (_, index) => `n${index} -> n${index + 1}`)].join(', ')
     expect(codes(flow(`${start}${nodes}`, edges))).toEqual([])
+  })
+
+  const inARow = (count: number, type: string): string =>
+    flow(
+      `  go: { type: test.source@1, config: { values: [{ n: 1 }] } }\n${Array.from({ length: count }, (_, index) => `  n${index}: { type: ${type} }`).join('\n')}\n  out: { type: test.collect@1, config: { as: out } }`,
+      ['go', ...Array.from({ length: count }, (_, index) => `n${index}`)]
+        .map((id, index) => `${id} -> ${index < count ? `n${index}` : 'out'}`)
+        .join(', '),
+    )
+
+  test.each(['merge@1', 'filter@1, config: { where: "{{ $json.n > 0 }}" }'])(
+    'two thousand in a row run: %s',
+    async (type) => {
+      const { collected, faults } = await runFlow(inARow(2_000, type), { types: catalogue.types })
+      expect({ collected, faults }).toEqual({ collected: { out: [{ n: 1 }] }, faults: [] })
+    },
+  )
+
+  test('as many stages in a row as the limit allows run, one more is a problem', async () => {
+    const type = 'aggregate@1, config: { count: 1 }'
+    const { outcome, collected } = await runFlow(inARow(98, type), { types: catalogue.types })
+    expect({ outcome, given: collected.out?.length }).toMatchObject({ outcome: { state: 'done' }, given: 1 })
+    await expect(runFlow(inARow(99, type), { types: catalogue.types })).rejects.toThrow(
+      /error out: out stands behind 100 stages.*two workflows.*document\.chain-too-long/,
+    )
   })
 
   test('the prototype of objects stays as it is', () => {

@@ -4,6 +4,7 @@ import { emitsMax, recordStatements } from '../compile/loop-builder.ts'
 import type { AnyDefinition } from '../define.ts'
 import type { Problem, Result } from '../problem.ts'
 import { resultOf } from '../problem.ts'
+import { checkDepth, stageNodesMax } from './depth.ts'
 import type { Document, Into, OnError, Settings } from './document.ts'
 import { resolve } from './resolve.ts'
 import type { PlanOptions, ResolvedEdge, ResolvedNode } from './resolved.ts'
@@ -104,12 +105,14 @@ export type { PlanOptions } from './resolved.ts'
 export function plan(document: Document, catalogue: Catalogue, options: PlanOptions = {}): Result<Plan> {
   const resolved = resolve(document, catalogue, options)
   if (resolved.problems.some((each) => each.severity === 'error')) return { ok: false, problems: resolved.problems }
-  return resultOf(layOut(document, resolved.nodes, resolved.edges, options), resolved.problems)
+  const laidOut = layOut(document, resolved.nodes, resolved.edges, options)
+  return resultOf(laidOut, [...resolved.problems, ...checkDepth(laidOut.stages, resolved.nodes)])
 }
 
 /** All problems of a document; empty when it can run. */
 export function validate(document: Document, catalogue: Catalogue, options: PlanOptions = {}): readonly Problem[] {
-  return resolve(document, catalogue, options).problems
+  const planned = plan(document, catalogue, options)
+  return planned.ok ? planned.warnings : planned.problems
 }
 
 function layOut(
@@ -162,7 +165,7 @@ function statementsOf(node: ResolvedNode, position: number): readonly Statement[
   return recordStatements(`n${position}`, node.into, (loop) => face.build(node.config, loop))
 }
 
-/** Gives each node its stage: an inline node joins the stage before it when all ways to it come from there. */
+/** Gives each node its stage: an inline node joins the stage before it when all ways to it come from there and it has room. */
 function assignStages(
   nodes: readonly ResolvedNode[],
   edges: readonly PlannedEdge[],
@@ -171,7 +174,7 @@ function assignStages(
   const incoming = groupBy(edges, (edge) => edge.to)
   const outgoing = groupBy(edges, (edge) => edge.from)
   const stageOf: number[] = []
-  let stages = 0
+  const sizes: number[] = []
   const isInline = (position: number): boolean => {
     const kind = nodes[position]?.definition.face.kind
     return kind === 'inline' || kind === 'call'
@@ -189,8 +192,11 @@ function assignStages(
     const joins =
       stage !== undefined &&
       isInline(position) &&
+      (sizes[stage] ?? 0) < stageNodesMax &&
       before.every((edge) => passesOn(edge, position) && stageOf[edge.from] === stage)
-    stageOf.push(joins ? stage : stages++)
+    const own = joins ? stage : sizes.push(0) - 1
+    sizes[own] = (sizes[own] ?? 0) + 1
+    stageOf.push(own)
   })
   return stageOf
 }
