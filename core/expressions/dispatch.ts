@@ -67,10 +67,7 @@ const numberMethods: Readonly<Record<string, (number: number, ...args: readonly 
   toFixed: (number, digits) => number.toFixed(Number(digits ?? 0)),
   toPrecision: (number, digits) => number.toPrecision(digits === undefined ? undefined : Number(digits)),
   toExponential: (number, digits) => number.toExponential(digits === undefined ? undefined : Number(digits)),
-  round: (number, decimals) => {
-    const factor = 10 ** Math.trunc(Number(decimals ?? 0))
-    return Math.round(number * factor) / factor
-  },
+  round,
   floor: (number) => Math.floor(number),
   ceil: (number) => Math.ceil(number),
   abs: (number) => Math.abs(number),
@@ -79,6 +76,16 @@ const numberMethods: Readonly<Record<string, (number: number, ...args: readonly 
   toString: (number: number, base: unknown) => number.toString(base === undefined ? undefined : Number(base)),
   valueOf: (number: number) => number,
   toDateTime: (number) => luxon().DateTime.fromMillis(number),
+}
+
+function round(number: number, decimals: unknown): number {
+  const places = Math.trunc(Number(decimals ?? 0)) || 0
+  const unit = 10 ** Math.abs(places)
+  if (places < 0 && unit === Infinity) return 0
+  const scaled = places < 0 ? number / unit : number * unit
+  // Beyond this a number has no digits after the places, and scaling back would only lose some before them.
+  if (!(Math.abs(scaled) < 2 ** 52)) return number
+  return places < 0 ? Math.round(scaled) * unit : Math.round(scaled) / unit
 }
 
 function numberFormat(options: unknown): Intl.NumberFormatOptions {

@@ -65,6 +65,15 @@ describe('methods of the language itself', () => {
       '{{ ["the mill race".toTitleCase(), "12.5".toNumber(), (1.256).round(2), (1.5).floor(), (1.5).ceil(), (-1).abs()] }}',
       ['The Mill Race', 12.5, 1.26, 1, 2, 1],
     ],
+    ['{{ [(1e307).round(2), (1e21).round(2), (1234.5).round(400), (0).round(400)] }}', [1e307, 1e21, 1234.5, 0]],
+    [
+      '{{ [(9007199254740993).round(3), (-4503599627370495.5).round(), (3.3000000000000003).round(1)] }}',
+      [9007199254740992, -4503599627370495, 3.3],
+    ],
+    [
+      '{{ [(1234.5).round(-2), (350).round(-2), (1e21).round(-2), (1234).round(-400), (2.7).round("x")] }}',
+      [1200, 400, 1e21, 0, 3],
+    ],
     ['{{ Object.groupBy($json.list, (x) => x > 1 ? "big" : "small") }}', { big: [3, 2, 3], small: [1] }],
     ['{{ Array.from({ length: 3 }, (x, i) => i * 2) }}', [0, 2, 4]],
     ['{{ [1, 2, 3].reduceRight((all, x, i) => all + x + ":" + i + " ", "") }}', '3:2 2:1 1:0 '],
