@@ -414,7 +414,7 @@ export function limitsConformance(transport: 'ws' | 'uws', serve: typeof serving
       const flow = await serve(
         { scope: 'connection', connectionsPerAddressMax: 2_000 },
         {
-          enter: { type: 'websocket.rooms@1', config: { join: ['a', '{{ $key }}'] } },
+          enter: { type: 'websocket.rooms@1', config: { join: "{{ ['a', $key] }}" } },
           back: { type: 'websocket.send@1' },
           keep: { type: 'test.keep@1' },
         },

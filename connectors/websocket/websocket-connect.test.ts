@@ -308,7 +308,7 @@ describe('a client that listens', () => {
 
 describe('what a document may say', () => {
   test.each([
-    [{ url: 'ws://x', onOpen: [{ key: '{{ $env.KEY }}' }] }, /onOpen\.0: has an expression inside of a value/],
+    [{ url: 'ws://x', onOpen: [{ key: '{{ $env.KEY }}' }] }, /onOpen\.0\.key takes no expression/],
     [{}, /url/],
     [{ url: 'ws://x', waitMs: -1 }, /waitMs/],
   ])('%j is a problem', async (config, problem) => {

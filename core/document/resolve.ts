@@ -11,6 +11,8 @@ import { checkGraph } from './graph.ts'
 import { checkHandling } from './handling.ts'
 import { inlineCalls } from './inline-calls.ts'
 import { locate } from './parse.ts'
+import type { Path, PlaceAt } from './plain-value.ts'
+import { holdsBraces, noExpression, plainText, plainValue } from './plain-value.ts'
 import type { PlanOptions, ResolvedEdge, ResolvedNode } from './resolved.ts'
 
 /** Nodes in the order of the data, edges between them, and everything that is wrong. */
@@ -28,7 +30,7 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
   for (const part of inlined.parts) {
     const all = Object.entries(part.document.nodes).map(([id, node]) => ({ id, label: node.label ?? id }))
     for (const [id, node] of Object.entries(part.document.nodes)) {
-      const place = (path: readonly (string | number)[], field?: string): Place =>
+      const place: PlaceAt = (path, field) =>
         locate(part.document.source, part.document.source.rangeOf(['nodes', id, ...path]), {
           node: part.prefix + id,
           field,
@@ -63,7 +65,8 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
         label: node.label ?? id,
         definition,
         config,
-        into: node.into,
+        into:
+          typeof node.into === 'string' ? node.into : { field: plainText(node.into.field, ['into'], place, problems) },
         onError: node.onError ?? { kind: 'route' },
         outputs,
         place: place([]),
@@ -84,8 +87,6 @@ function unknownType(type: string, catalogue: Catalogue, place: Place): Problem 
     near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'Run `millrace nodes` for all of them.',
   )
 }
-
-type PlaceAt = (path: readonly (string | number)[], field?: string) => Place
 
 /** Parses a config by its schema, then the expressions in it. Undefined when it could not be read at all. */
 function readConfig(
@@ -112,6 +113,11 @@ function readConfig(
         (at, part) => (typeof at === 'object' && at !== null ? Reflect.get(at, part) : undefined),
         raw,
       )
+      // What a node says of its own about braces says more.
+      if (issue.code !== 'custom' && holdsBraces(value)) {
+        problems.push(noExpression(value, ['config', ...path], place))
+        continue
+      }
       const field = ['config', ...path].join('.')
       problems.push(
         value === undefined
@@ -168,18 +174,21 @@ function withExpressions(
   scope: ExpressionScope,
   document: Document,
   id: string,
-  path: readonly (string | number)[],
+  path: Path,
   place: PlaceAt,
   problems: Problem[],
 ): unknown {
   if (isExpression(value))
-    return value.text === null ? value : parseField(value, value.text, scope, document, id, path, place, problems)
+    return value.text === null
+      ? { ...value, constant: plainValue(value.constant, path, place, problems) }
+      : parseField(value, value.text, scope, document, id, path, place, problems)
+  if (typeof value === 'string') return plainText(value, path, place, problems)
   if (Array.isArray(value))
     return value.map((each, index) => withExpressions(each, scope, document, id, [...path, index], place, problems))
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(
     Object.entries(value).map(([key, each]) => [
-      key,
+      plainText(key, [...path, key], place, problems),
       withExpressions(each, scope, document, id, [...path, key], place, problems),
     ]),
   )
@@ -191,7 +200,7 @@ function parseField(
   scope: ExpressionScope,
   document: Document,
   id: string,
-  path: readonly (string | number)[],
+  path: Path,
   place: PlaceAt,
   problems: Problem[],
 ): Expression<unknown> {
