@@ -83,6 +83,8 @@ class CsvRecords implements RecordReader {
     const parser = new Parser({
       bom: true,
       delimiter: this.#options.delimiter,
+      // The parser alone would take the first line end for that of the whole file; one that two programs wrote has both.
+      record_delimiter: ['\r\n', '\n', '\r'],
       info: true,
       relax_column_count: true,
       // A quote where none may stand is text: refusing it would swallow the rows up to the next quote.

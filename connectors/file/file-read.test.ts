@@ -119,7 +119,7 @@ describe('records', () => {
   })
 
   test('a whole text, up to its limit', async () => {
-    expect((await readAll({ path: write('a\nä\n'), format: 'text' })).kept).toEqual(['a\nä\n'])
+    expect((await readAll({ path: write('\ufeffa\nä\n'), format: 'text' })).kept).toEqual(['a\nä\n'])
     const long = await readAll({ path: write('x'.repeat(1001)), format: 'text', recordBytesMax: 1000 })
     expect(long.kept).toEqual([])
     expect(long.letters).toEqual([expect.stringContaining('has 1001 bytes; the limit is 1000')])
@@ -144,6 +144,16 @@ describe('CSV', () => {
       { id: '1', 'na;me': 'a "quoted" one' },
       { id: '2', 'na;me': 'two\nlines' },
       { id: '3', 'na;me': '' },
+    ])
+  })
+
+  test('each row may have a line end of its own', async () => {
+    const path = write('a,b\r\n1,2\n"3",4\r"x\r\ny",6\r\n\n7,"8"', 'csv')
+    expect((await readAll({ path, format: 'csv' })).kept).toEqual([
+      { a: '1', b: '2' },
+      { a: '3', b: '4' },
+      { a: 'x\r\ny', b: '6' },
+      { a: '7', b: '8' },
     ])
   })
 

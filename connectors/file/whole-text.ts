@@ -26,7 +26,8 @@ export function wholeText(options: WholeTextOptions): RecordReader {
     take(): Records | null {
       if (!ended) return null
       ended = false
-      const text = Buffer.concat(pieces).toString('utf8')
+      // A byte order mark is no part of the text, here as for lines and CSV.
+      const text = new TextDecoder().decode(Buffer.concat(pieces))
       pieces = []
       if (bytes <= options.textBytesMax) return { values: [text], unreadable: [], bytes, again: () => [text] }
       const message = `${options.where} has ${bytes} bytes; the limit is ${options.textBytesMax}`
