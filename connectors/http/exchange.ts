@@ -2,6 +2,7 @@ import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:h
 import { Agent, request as requestPlain } from 'node:http'
 import { request as requestSecure, Agent as SecureAgent } from 'node:https'
 import type { Transform } from 'node:stream'
+import type { Zlib } from 'node:zlib'
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
 import { NodeError } from '../../core/flow/failure.ts'
 import { guardedLookup, refuseForbidden } from './forbidden-addresses.ts'
@@ -92,7 +93,7 @@ async function read(answer: IncomingMessage, asked: HttpRequest, limits: HttpLim
     new NodeError('http.too-large', `${place(asked)} answered more than ${limits.responseBytesMax} bytes`)
   if (Number(answer.headers['content-length'] ?? 0) > limits.responseBytesMax && asked.method !== 'HEAD')
     throw tooLarge()
-  const unpack = asked.method === 'HEAD' ? null : unpackerOf(answer.headers['content-encoding'])
+  const unpack = unpackerOf(answer.headers['content-encoding'])
   if (unpack !== null) {
     answer.on('error', (error) => unpack.destroy(error))
     answer.pipe(unpack)
@@ -105,13 +106,16 @@ async function read(answer: IncomingMessage, asked: HttpRequest, limits: HttpLim
       if (bytes > limits.responseBytesMax) throw tooLarge()
       pieces.push(piece)
     }
+  } catch (thrown) {
+    // HEAD, 204 and 304 may name an encoding and have no body, and servers send an empty one as it is.
+    if (unpack === null || unpack.bytesWritten > 0 || codeOf(thrown) !== 'Z_BUF_ERROR') throw thrown
   } finally {
     unpack?.destroy()
   }
   return { status: answer.statusCode ?? 0, headers: { ...answer.headers }, body: Buffer.concat(pieces) }
 }
 
-function unpackerOf(encoding: string | undefined): Transform | null {
+function unpackerOf(encoding: string | undefined): (Transform & Zlib) | null {
   switch (encoding?.trim().toLowerCase()) {
     case 'gzip':
     case 'x-gzip':

@@ -179,6 +179,28 @@ describe('requests', () => {
     ])
   })
 
+  test.each([200, 204, 304])('an answer of %i with an encoding and no body is whole', async (status) => {
+    const url = await serve((request, response) => {
+      response.writeHead(status, { 'content-encoding': request.url?.slice(1) }).end()
+    })
+    const { kept, failures } = await ask({ url: `${url}/{{ $json }}` }, ['gzip', 'deflate', 'br', 'zstd'])
+    expect([kept.length, failures]).toEqual([4, []])
+  })
+
+  test('a redirect to a place that is not percent-encoded', async () => {
+    const url = await serve((request, response) => {
+      if (request.url !== '/') void echo(request, response)
+      else response.writeHead(302, { location: Buffer.from('/straße?q=ä').toString('latin1') }).end()
+    })
+    expect((await ask({ url, output: 'body' })).kept).toMatchObject([{ url: '/stra%C3%9Fe?q=%C3%A4' }])
+  })
+
+  test('a user in the URL whose % stands for nothing is told, without what it holds', async () => {
+    const { failures } = await ask({ url: 'http://user:100%@127.0.0.1:1/' })
+    expect(failures).toMatchObject([{ code: 'http.bad-url', retriable: false }])
+    expect(failures[0]?.message).toMatch(/^the user or password in the url has a % .* %25$/)
+  })
+
   test('packed answers are unpacked', async () => {
     const url = await serve((request, response) => {
       const gzip = request.url === '/gzip'

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { HttpRequest, HttpResponse } from './exchange.ts'
 import { place } from './place.ts'
@@ -13,7 +14,7 @@ const harmless = new Set(['accept', 'accept-language', 'content-type', 'content-
 export function redirected(asked: HttpRequest, answer: HttpResponse): HttpRequest | null {
   const { location } = answer.headers
   if (!redirecting.has(answer.status) || location === undefined) return null
-  const url = URL.parse(location, asked.url)
+  const url = URL.parse(textOf(location), asked.url)
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:'))
     throw new NodeError('http.bad-redirect', `${place(asked)} redirects to a place that is no HTTP address`)
   if (asked.url.protocol === 'https:' && url.protocol === 'http:')
@@ -30,4 +31,10 @@ export function redirected(asked: HttpRequest, answer: HttpResponse): HttpReques
     headers: Object.fromEntries(kept),
     body: becomesGet ? null : asked.body,
   }
+}
+
+/** Servers that do not percent-encode a place send it as UTF-8, whose bytes headers give one by one. */
+function textOf(location: string): string {
+  const bytes = Buffer.from(location, 'latin1')
+  return isUtf8(bytes) ? bytes.toString('utf8') : location
 }

@@ -33,7 +33,7 @@ export function requestBuilder(config: Config, context: NodeContext): (message: 
     const url = parseUrl(urlOf(message, scope))
     const sent: Record<string, string> = { accept: '*/*', 'user-agent': 'millrace' }
     if (url.username !== '' || url.password !== '') {
-      sent.authorization = `Basic ${Buffer.from(`${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`).toString('base64')}`
+      sent.authorization = `Basic ${Buffer.from(`${decoded(url.username)}:${decoded(url.password)}`).toString('base64')}`
       url.username = ''
       url.password = ''
     }
@@ -51,6 +51,17 @@ export function requestBuilder(config: Config, context: NodeContext): (message: 
     }
     for (const { name, read } of headers) sent[name] = headerText(name, read(message, scope), 'http.bad-header')
     return { method, url, headers: sent, body: bytes }
+  }
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw new NodeError(
+      'http.bad-url',
+      'the user or password in the url has a % that begins no percent-encoded sign; write it as %25',
+    )
   }
 }
 
