@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import type { Document } from '../core/document/document.ts'
 import { parse } from '../core/document/parse.ts'
 import type { Plan } from '../core/document/plan.ts'
@@ -41,7 +41,9 @@ export function loadOrSay(path: string): Loaded | null {
 
 /** `orders.yaml:3:14 error …`: a place that editors and terminals make a link of. */
 export function problemLine(path: string, each: Problem): string {
-  return `${path}:${each.place.line === undefined ? ' ' : ''}${formatProblem(each)}`
+  const called = each.place.document
+  const file = called === undefined ? path : isAbsolute(called) ? called : join(dirname(path), called)
+  return `${file}:${each.place.line === undefined ? ' ' : ''}${formatProblem(each)}`
 }
 
 /** Reads and parses a document file. */
@@ -67,8 +69,8 @@ export function readDocument(path: string): Result<Document> {
   return parse(text)
 }
 
-/** The document that a call in `parent` names by its path; null when there is none. */
-export function childOf(parent: string, name: string): Document | null {
-  const document = readDocument(resolve(dirname(parent), name))
-  return document.ok ? document.value : null
+/** The document that a call in `parent` names by its path, or the problems with its form; null when there is no such file. */
+export function childOf(parent: string, name: string): Result<Document> | null {
+  const path = resolve(dirname(parent), name)
+  return existsSync(path) ? readDocument(path) : null
 }

@@ -15,6 +15,8 @@ export interface Problem {
 
 /** Where in a document a problem lies. Offsets are UTF-16 code units into the document's text. */
 export interface Place {
+  /** The called document that it lies in, as the call names it; absent for the document itself. */
+  readonly document?: string
   readonly node?: string
   /** Path inside the node's config or the document, e.g. `config.fields.total`. */
   readonly field?: string

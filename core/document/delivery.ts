@@ -1,12 +1,11 @@
-import type { Place, Problem } from '../problem.ts'
+import type { Problem } from '../problem.ts'
 import { problem } from '../problem.ts'
 import type { Document } from './document.ts'
-import { locate } from './parse.ts'
 import type { ResolvedNode } from './resolved.ts'
 
 /** Checks that the nodes can keep what `settings.delivery` and `settings.lanes` promise. */
 export function checkDelivery(nodes: readonly ResolvedNode[], document: Document, problems: Problem[]): void {
-  if (document.settings.delivery === 'exactly-once') checkExactlyOnce(nodes, document, problems)
+  if (document.settings.delivery === 'exactly-once') checkExactlyOnce(nodes, problems)
   if (document.settings.lanes > 1) checkLanes(nodes, document, problems)
 }
 
@@ -14,10 +13,10 @@ export function checkDelivery(nodes: readonly ResolvedNode[], document: Document
  * One transaction holds what was written and what was read, so everything that reads or writes must take part in the same
  * system's transactions, and nothing may remember a message beyond the transaction that it came in.
  */
-function checkExactlyOnce(nodes: readonly ResolvedNode[], document: Document, problems: Problem[]): void {
+function checkExactlyOnce(nodes: readonly ResolvedNode[], problems: Problem[]): void {
   const remedy = 'Set `delivery: at-least-once`, or take the node out.'
   const say = (node: ResolvedNode, text: string, what: string): void => {
-    problems.push(problem('delivery.not-exactly-once', placeOf(node, document), `${node.id} ${text}`, what))
+    problems.push(problem('delivery.not-exactly-once', node.place, `${node.id} ${text}`, what))
   }
   const triggers = nodes.filter((node) => node.definition.face.kind.endsWith('trigger'))
   const [first, second] = triggers
@@ -49,7 +48,7 @@ function checkLanes(nodes: readonly ResolvedNode[], document: Document, problems
       problems.push(
         problem(
           'lanes.not-partitioned',
-          placeOf(node, document),
+          node.place,
           `${node.id} (${node.definition.name}) has no partitions that ${document.settings.lanes} lanes could share`,
           'Set `lanes: 1`, or give this trigger a workflow of its own.',
         ),
@@ -58,14 +57,10 @@ function checkLanes(nodes: readonly ResolvedNode[], document: Document, problems
       problems.push(
         problem(
           'state.not-co-partitioned',
-          placeOf(node, document),
+          node.place,
           `${node.id} keeps state per key, and messages of one key may come by different lanes`,
           'Set `lanes: 1`, or send the messages through a topic that is partitioned by this key.',
         ),
       )
   }
-}
-
-function placeOf(node: ResolvedNode, document: Document): Place {
-  return locate(document.source, document.source.rangeOf(['nodes', node.id]), { node: node.id })
 }

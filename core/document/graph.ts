@@ -1,23 +1,37 @@
-import type { Place, Problem } from '../problem.ts'
+import type { Problem } from '../problem.ts'
 import { problem, warning } from '../problem.ts'
 import type { Document } from './document.ts'
 import { locate } from './parse.ts'
-import type { ResolvedEdge, ResolvedNode } from './resolved.ts'
+import type { GraphNode, ResolvedEdge } from './resolved.ts'
 
 /**
- * Checks the shape of the graph and answers the nodes in the order of the data.
+ * Checks the shape of the graph and answers the ids of the nodes in the order of the data.
  * Cycles are allowed only back into a node that counts its rounds (`loop`).
  */
 export function checkGraph(
-  nodes: ReadonlyMap<string, ResolvedNode>,
+  nodes: ReadonlyMap<string, GraphNode>,
   edges: readonly ResolvedEdge[],
   document: Document,
   problems: Problem[],
-): readonly ResolvedNode[] {
-  const known = new Set([...Object.keys(document.nodes), ...nodes.keys()])
+): readonly string[] {
   const seen = new Set<string>()
+  const missing = new Set<string>()
   for (const edge of edges) {
-    checkEnds(edge, nodes, known, problems)
+    for (const end of [edge.from, edge.to]) {
+      // An edge from a call's error port stands for many, and is told once.
+      const told = `${edge.place.document ?? ''} ${edge.place.field ?? ''} ${end}`
+      if (nodes.has(end) || missing.has(told)) continue
+      missing.add(told)
+      problems.push(
+        problem(
+          'document.unknown-edge-end',
+          edge.place,
+          `the edge ${edge.from} -> ${edge.to} names ${end}, which is no node`,
+          'Add the node, or correct the name.',
+        ),
+      )
+    }
+    checkPorts(edge, nodes, problems)
     const key = `${edge.from}.${edge.fromPort}>${edge.to}.${edge.toPort}`
     if (seen.has(key))
       problems.push(
@@ -30,41 +44,27 @@ export function checkGraph(
       )
     seen.add(key)
   }
+  checkTriggers(nodes, edges, document, problems)
   const usable = edges.filter((edge) => nodes.has(edge.from) && nodes.has(edge.to))
-  checkTriggers(nodes, usable, document, problems)
-  return order(nodes, usable, document, problems)
+  return order(nodes, usable, problems)
 }
 
-function checkEnds(
-  edge: ResolvedEdge,
-  nodes: ReadonlyMap<string, ResolvedNode>,
-  known: ReadonlySet<string>,
-  problems: Problem[],
-): void {
-  for (const end of [edge.from, edge.to])
-    if (!known.has(end))
-      problems.push(
-        problem(
-          'document.unknown-edge-end',
-          edge.place,
-          `the edge ${edge.from} -> ${edge.to} names ${end}, which is no node`,
-          'Add the node, or correct the name.',
-        ),
-      )
+function checkPorts(edge: ResolvedEdge, nodes: ReadonlyMap<string, GraphNode>, problems: Problem[]): void {
   const from = nodes.get(edge.from)
   const to = nodes.get(edge.to)
-  const isTrigger = from?.definition.face.kind.endsWith('trigger') === true
-  const outputs = from === undefined ? [] : isTrigger ? from.outputs : [...from.outputs, 'error']
-  if (from !== undefined && !outputs.includes(edge.fromPort))
-    problems.push(
-      problem(
-        'document.unknown-port',
-        edge.place,
-        `${edge.from} (${from.definition.name}) has no output port ${JSON.stringify(edge.fromPort)}`,
-        outputs.length === 0 ? 'Nothing can follow it; remove the edge.' : `Use one of: ${outputs.join(', ')}.`,
-      ),
-    )
-  if (to !== undefined && !to.definition.inputs.includes(edge.toPort))
+  if (from?.definition && from.outputs !== null) {
+    const outputs = isTrigger(from) ? from.outputs : [...from.outputs, 'error']
+    if (!outputs.includes(edge.fromPort))
+      problems.push(
+        problem(
+          'document.unknown-port',
+          edge.place,
+          `${edge.from} (${from.definition.name}) has no output port ${JSON.stringify(edge.fromPort)}`,
+          outputs.length === 0 ? 'Nothing can follow it; remove the edge.' : `Use one of: ${outputs.join(', ')}.`,
+        ),
+      )
+  }
+  if (to?.definition && !to.definition.inputs.includes(edge.toPort))
     problems.push(
       problem(
         'document.unknown-port',
@@ -77,22 +77,23 @@ function checkEnds(
     )
 }
 
+function isTrigger(node: GraphNode): boolean {
+  return node.definition?.face.kind.endsWith('trigger') === true
+}
+
 function checkTriggers(
-  nodes: ReadonlyMap<string, ResolvedNode>,
+  nodes: ReadonlyMap<string, GraphNode>,
   edges: readonly ResolvedEdge[],
   document: Document,
   problems: Problem[],
 ): void {
-  const place = (id: string): Place => locate(document.source, document.source.rangeOf(['nodes', id]), { node: id })
   const all = [...nodes.values()]
-  if (
-    !all.some((node) => node.definition.face.kind.endsWith('trigger')) &&
-    nodes.size === Object.keys(document.nodes).length
-  )
+  // A node of no known type may be anything.
+  if (!all.some((node) => node.definition === null || isTrigger(node)))
     problems.push(
       problem(
         'document.no-trigger',
-        { field: 'nodes' },
+        locate(document.source, document.source.rangeOf(['nodes']), { field: 'nodes' }),
         'no node is a trigger, so nothing would ever run',
         'Add one, for example manual@1.',
       ),
@@ -103,12 +104,15 @@ function checkTriggers(
     fed.set(edge.to, ports.add(edge.toPort))
   }
   for (const node of all) {
-    for (const port of node.definition.inputs) {
-      if (fed.get(node.id)?.has(port) === true || port === node.definition.closesCycle) continue
+    const inputs = node.definition?.inputs ?? []
+    // An edge to a port that is not there has a problem already, and was meant for one that is.
+    const isMistaken = [...(fed.get(node.id) ?? [])].some((port) => !inputs.includes(port))
+    for (const port of isMistaken ? [] : inputs) {
+      if (fed.get(node.id)?.has(port) === true || port === node.definition?.closesCycle) continue
       problems.push(
         problem(
           'document.missing-edge',
-          place(node.id),
+          node.place,
           `nothing leads to ${node.id}${port === 'in' ? '' : `.${port}`}`,
           'Draw an edge to it, or remove the node.',
         ),
@@ -121,28 +125,32 @@ function checkTriggers(
     if (following === undefined) next.set(edge.from, [edge.to])
     else following.push(edge.to)
   }
-  const reach = (start: (node: ResolvedNode) => boolean): Set<string> => {
-    const reached = new Set(all.filter(start).map((node) => node.id))
+  const reach = (start: readonly string[]): Set<string> => {
+    const reached = new Set(start)
     for (const id of reached) for (const to of next.get(id) ?? []) reached.add(to)
     return reached
   }
-  const byEvent = reach((node) => node.definition.face.kind === 'event-trigger')
-  const byStream = reach((node) => node.definition.face.kind === 'stream-trigger')
+  const ofKind = (kind: string): readonly string[] =>
+    all.filter((node) => node.definition?.face.kind === kind).map((node) => node.id)
+  const byEvent = reach(ofKind('event-trigger'))
+  const byStream = reach(ofKind('stream-trigger'))
+  const byUnknown = reach([...next.keys()].filter((id) => !nodes.get(id)?.definition))
   for (const node of all) {
-    if (node.definition.stateful === true && byEvent.has(node.id) && byStream.has(node.id))
+    if (node.definition?.stateful === true && byEvent.has(node.id) && byStream.has(node.id))
       problems.push(
         problem(
           'state.two-lifetimes',
-          place(node.id),
+          node.place,
           `${node.id} keeps state, but both a stream trigger and an event trigger lead to it: each would see a state of its own`,
           'Give each trigger a node of its own.',
         ),
       )
-    if (!byEvent.has(node.id) && !byStream.has(node.id) && node.definition.inputs.length > 0 && fed.has(node.id))
+    const isReached = byEvent.has(node.id) || byStream.has(node.id) || byUnknown.has(node.id)
+    if (!isReached && node.definition !== null && !isTrigger(node) && fed.has(node.id))
       problems.push(
         warning(
           'document.unreachable',
-          place(node.id),
+          node.place,
           `no trigger leads to ${node.id}`,
           'Connect it to a trigger, or remove it.',
         ),
@@ -152,12 +160,15 @@ function checkTriggers(
 
 /** Kahn's algorithm in the order of the document; what is left over lies on a cycle, which is named. */
 function order(
-  nodes: ReadonlyMap<string, ResolvedNode>,
+  nodes: ReadonlyMap<string, GraphNode>,
   edges: readonly ResolvedEdge[],
-  document: Document,
   problems: Problem[],
-): readonly ResolvedNode[] {
-  const forward = edges.filter((edge) => nodes.get(edge.to)?.definition.closesCycle !== edge.toPort)
+): readonly string[] {
+  // A node of no known type may be a loop, misspelt.
+  const forward = edges.filter(({ to, toPort }) => {
+    const definition = nodes.get(to)?.definition
+    return definition && definition.closesCycle !== toPort
+  })
   const waiting = new Map([...nodes.keys()].map((id) => [id, 0]))
   const next = new Map<string, string[]>()
   for (const edge of forward) {
@@ -167,28 +178,25 @@ function order(
     else following.push(edge.to)
   }
   const ready = [...nodes.keys()].filter((id) => waiting.get(id) === 0)
-  const sorted: ResolvedNode[] = []
   for (const id of ready) {
-    const node = nodes.get(id)
-    if (node !== undefined) sorted.push(node)
     for (const to of next.get(id) ?? []) {
       const left = (waiting.get(to) ?? 0) - 1
       waiting.set(to, left)
       if (left === 0) ready.push(to)
     }
   }
-  if (sorted.length < nodes.size) {
+  if (ready.length < nodes.size) {
     const cycle = findCycle(next, new Set([...nodes.keys()].filter((id) => (waiting.get(id) ?? 0) > 0)))
     problems.push(
       problem(
         'document.cycle',
-        locate(document.source, document.source.rangeOf(['nodes', cycle[0] ?? '']), { node: cycle[0] }),
+        nodes.get(cycle[0] ?? '')?.place ?? {},
         `the edges form a cycle: ${[...cycle, cycle[0]].join(' -> ')}`,
         'A cycle may only lead back into the `back` port of a loop node, which bounds its rounds.',
       ),
     )
   }
-  return sorted
+  return ready
 }
 
 function findCycle(next: ReadonlyMap<string, readonly string[]>, inside: ReadonlySet<string>): readonly string[] {

@@ -14,6 +14,8 @@ const nodesMax = 20_000
 /** One document of the whole: the outermost, or a sub-workflow with its ids prefixed by the call's. */
 export interface InlinedPart {
   readonly prefix: string
+  /** As the call names it; absent for the outermost. */
+  readonly name?: string
   readonly document: Document
   /** Nodes whose definition is given, not looked up: a sub-workflow's trigger becomes a plain passage. */
   readonly stands: ReadonlyMap<string, AnyDefinition>
@@ -48,6 +50,8 @@ export function inlineCalls(
 ): Inlined {
   const parts: InlinedPart[] = []
   const edges: ResolvedEdge[] = []
+  /** Called documents whose own problems have been told. */
+  const unreadable = new Set<string>()
   let nodeCount = 0
 
   const add = (
@@ -58,25 +62,33 @@ export function inlineCalls(
     handlers: readonly ResolvedEdge[],
   ): void => {
     nodeCount += Object.keys(current.nodes).length
-    parts.push({ prefix, document: current, stands })
+    const name = prefix === '' ? undefined : names.at(-1)
+    parts.push({ prefix, name, document: current, stands })
     const own: ResolvedEdge[] = current.edges.map((edge) => ({
       ...edge,
       from: prefix + edge.from,
       to: prefix + edge.to,
-      place: edgePlace(current, edge),
+      place: edgePlace(current, name, edge),
     }))
     for (const [id, node] of Object.entries(current.nodes)) {
       if (catalogue.find(node.type)?.face.kind !== 'call') continue
       const place = locate(current.source, current.source.rangeOf(['nodes', id, 'config']), {
+        document: name,
         node: prefix + id,
         field: 'config.workflow',
       })
       const child = find(node.config.workflow, place, names)
       if (child === null) continue
       const trigger = triggerOf(child.document, catalogue, child.name, place, problems)
-      if (trigger === null) continue
+      if (trigger === undefined) continue
       const outer = connect(prefix + id, child.document, trigger, own, catalogue, handlers, place)
-      add(child.document, `${prefix}${id}/`, new Map([[trigger, passage]]), [...names, child.name], outer)
+      add(
+        child.document,
+        `${prefix}${id}/`,
+        new Map(trigger === null ? [] : [[trigger, passage]]),
+        [...names, child.name],
+        outer,
+      )
     }
     edges.push(...own)
   }
@@ -103,7 +115,7 @@ export function inlineCalls(
       return null
     }
     const child = options.workflows?.(name) ?? null
-    if (child === null)
+    if (child === null) {
       problems.push(
         problem(
           'call.unknown-workflow',
@@ -112,30 +124,42 @@ export function inlineCalls(
           'Correct the name or path; paths are relative to the calling document.',
         ),
       )
-    return child === null ? null : { name, document: child }
+      return null
+    }
+    if (child.ok) return { name, document: child.value }
+    if (!unreadable.has(name))
+      problems.push(...child.problems.map((each) => ({ ...each, place: { ...each.place, document: name } })))
+    unreadable.add(name)
+    return null
   }
 
   add(document, '', new Map(), [document.name], [])
   return { parts, edges }
 }
 
-function edgePlace(document: Document, edge: DocumentEdge): Place {
-  if (edge.item === undefined) return { field: 'edges' }
-  return locate(document.source, document.source.rangeOf(['edges', edge.item]), { field: `edges.${edge.item}` })
+function edgePlace(document: Document, name: string | undefined, edge: DocumentEdge): Place {
+  if (edge.item === undefined) return { document: name, field: 'edges' }
+  return locate(document.source, document.source.rangeOf(['edges', edge.item]), {
+    document: name,
+    field: `edges.${edge.item}`,
+  })
 }
 
+/** Where messages enter; null when a node of no known type may be it, undefined when there is no single way in. */
 function triggerOf(
   child: Document,
   catalogue: Catalogue,
   name: string,
   place: Place,
   problems: Problem[],
-): string | null {
+): string | null | undefined {
   const triggers = Object.entries(child.nodes).filter(
     ([, node]) => catalogue.find(node.type)?.face.kind.endsWith('trigger') === true,
   )
   const only = triggers.length === 1 ? triggers[0] : undefined
   if (only !== undefined) return only[0]
+  if (triggers.length === 0 && Object.values(child.nodes).some((node) => catalogue.find(node.type) === null))
+    return null
   problems.push(
     problem(
       'call.trigger',
@@ -144,7 +168,7 @@ function triggerOf(
       'Give it a single manual trigger.',
     ),
   )
-  return null
+  return undefined
 }
 
 /**
@@ -154,7 +178,7 @@ function triggerOf(
 function connect(
   call: string,
   child: Document,
-  trigger: string,
+  trigger: string | null,
   own: ResolvedEdge[],
   catalogue: Catalogue,
   outer: readonly ResolvedEdge[],
@@ -164,7 +188,7 @@ function connect(
   const handlers = wired.length > 0 ? wired : outer
   for (let i = 0; i < own.length; i++) {
     const edge = own[i]
-    if (edge?.to === call) own[i] = { ...edge, to: `${call}/${trigger}` }
+    if (edge?.to === call && trigger !== null) own[i] = { ...edge, to: `${call}/${trigger}` }
   }
   for (let i = own.length - 1; i >= 0; i--) if (own[i]?.from === call && own[i]?.fromPort === 'error') own.splice(i, 1)
   const wiredPorts = new Map<string, Set<string>>()

@@ -13,7 +13,7 @@ import { inlineCalls } from './inline-calls.ts'
 import { locate } from './parse.ts'
 import type { Path, PlaceAt } from './plain-value.ts'
 import { holdsBraces, noExpression, plainText, plainValue } from './plain-value.ts'
-import type { PlanOptions, ResolvedEdge, ResolvedNode } from './resolved.ts'
+import type { GraphNode, PlanOptions, ResolvedEdge, ResolvedNode } from './resolved.ts'
 
 /** Nodes in the order of the data, edges between them, and everything that is wrong. */
 export interface Resolved {
@@ -27,17 +27,21 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
   const problems: Problem[] = []
   const inlined = inlineCalls(document, catalogue, options, problems)
   const nodes = new Map<string, ResolvedNode>()
+  const shapes = new Map<string, GraphNode>()
   for (const part of inlined.parts) {
     const all = Object.entries(part.document.nodes).map(([id, node]) => ({ id, label: node.label ?? id }))
     for (const [id, node] of Object.entries(part.document.nodes)) {
       const place: PlaceAt = (path, field) =>
         locate(part.document.source, part.document.source.rangeOf(['nodes', id, ...path]), {
+          document: part.name,
           node: part.prefix + id,
           field,
         })
+      const shape = { id: part.prefix + id, place: place([]) }
       const definition = part.stands.get(id) ?? catalogue.find(node.type)
       if (definition === null) {
         problems.push(unknownType(node.type, catalogue, place(['type'], 'type')))
+        shapes.set(shape.id, { ...shape, definition: null, outputs: null })
         continue
       }
       if (!node.type.includes('@') && !part.stands.has(id))
@@ -58,10 +62,14 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
       const config = part.stands.has(id)
         ? {}
         : readConfig(definition, node.config, scope, part.document, id, place, problems)
-      if (config === undefined) continue
+      if (config === undefined) {
+        const outputs = typeof definition.outputs === 'function' ? null : definition.outputs
+        shapes.set(shape.id, { ...shape, definition, outputs })
+        continue
+      }
       const outputs = typeof definition.outputs === 'function' ? definition.outputs(config) : definition.outputs
-      nodes.set(part.prefix + id, {
-        id: part.prefix + id,
+      const resolved: ResolvedNode = {
+        ...shape,
         label: node.label ?? id,
         definition,
         config,
@@ -69,11 +77,13 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
           typeof node.into === 'string' ? node.into : { field: plainText(node.into.field, ['into'], place, problems) },
         onError: node.onError ?? { kind: 'route' },
         outputs,
-        place: place([]),
-      })
+      }
+      nodes.set(shape.id, resolved)
+      shapes.set(shape.id, resolved)
     }
   }
-  const graph = checkGraph(nodes, inlined.edges, document, problems)
+  const order = checkGraph(shapes, inlined.edges, document, problems)
+  const graph = order.flatMap((id) => nodes.get(id) ?? [])
   checkDelivery(graph, document, problems)
   return { nodes: graph, edges: inlined.edges, problems }
 }
@@ -216,7 +226,7 @@ function parseField(
           : locate(
               document.source,
               { start, end: start + each.place.range.end - each.place.range.start },
-              { node: at.node, field: at.field },
+              { document: at.document, node: at.node, field: at.field },
             )
       problems.push({ ...each, place: exact })
     }

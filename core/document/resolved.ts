@@ -1,17 +1,23 @@
 import type { AnyDefinition } from '../define.ts'
-import type { Place } from '../problem.ts'
+import type { Place, Result } from '../problem.ts'
 import type { Document, Into, OnError } from './document.ts'
 
-/** A node with its definition found and its config parsed. */
-export interface ResolvedNode {
+/** A node as the graph sees it. What could not be read is null: it has a problem of its own, and none is added that hangs on it. */
+export interface GraphNode {
   readonly id: string
+  readonly definition: AnyDefinition | null
+  readonly outputs: readonly string[] | null
+  readonly place: Place
+}
+
+/** A node with its definition found and its config parsed. */
+export interface ResolvedNode extends GraphNode {
   readonly label: string
   readonly definition: AnyDefinition
   readonly config: unknown
   readonly into: Into
   readonly onError: OnError
   readonly outputs: readonly string[]
-  readonly place: Place
 }
 
 export interface ResolvedEdge {
@@ -27,6 +33,6 @@ export interface ResolvedEdge {
 export interface PlanOptions {
   readonly id?: string
   readonly version?: string
-  /** Finds the document that a `call` node names; null when there is none. */
-  readonly workflows?: (name: string) => Document | null
+  /** Finds the document that a `call` node names, or the problems with its form; null when there is none. */
+  readonly workflows?: (name: string) => Result<Document> | null
 }

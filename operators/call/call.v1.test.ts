@@ -35,8 +35,7 @@ async function run(children: Readonly<Record<string, string>>, input: readonly u
 function documents(children: Readonly<Record<string, string>>) {
   return (name: string) => {
     const text = children[name]
-    const parsed = text === undefined ? null : parse(text)
-    return parsed?.ok === true ? parsed.value : null
+    return text === undefined ? null : parse(text)
   }
 }
 
