@@ -6,6 +6,7 @@ import type { Place, Problem } from '../problem.ts'
 import { problem } from '../problem.ts'
 import type { Document, DocumentEdge, DocumentNode } from './document.ts'
 import { locate } from './parse.ts'
+import { plainText } from './plain-value.ts'
 import type { PlanOptions, ResolvedEdge } from './resolved.ts'
 
 export const callDepthMax = 16
@@ -93,18 +94,15 @@ export function inlineCalls(
     edges.push(...own)
   }
 
-  const find = (name: unknown, place: Place, names: readonly string[]): { name: string; document: Document } | null => {
-    if (typeof name !== 'string' || name.includes('{{')) {
-      problems.push(
-        problem(
-          'call.not-literal',
-          place,
-          'the workflow to call is not a plain name',
-          'Write the name of the workflow or the path of its file.',
-        ),
-      )
-      return null
-    }
+  const find = (
+    given: unknown,
+    place: Place,
+    names: readonly string[],
+  ): { name: string; document: Document } | null => {
+    // What is no plain text is told where the config is read.
+    const told: Problem[] = []
+    const name = typeof given === 'string' ? plainText(given, [], () => place, told) : null
+    if (name === null || name === '' || told.length > 0) return null
     if (names.includes(name) || names.length > callDepthMax || nodeCount > nodesMax) {
       const why = names.includes(name)
         ? `calls itself: ${[...names, name].join(' -> ')}`

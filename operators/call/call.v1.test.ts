@@ -138,7 +138,7 @@ describe('a call that cannot be', () => {
 
   test('neither is one that is not there, is not named plainly, or has no single way in', () => {
     expect(problemsOf({}, 'nowhere')).toMatchObject([{ code: 'call.unknown-workflow', place: { node: 'child' } }])
-    expect(problemsOf({}, '{{ $json.name }}')).toMatchObject([{ code: 'call.not-literal' }])
+    expect(problemsOf({}, '{{ $json.name }}')).toMatchObject([{ code: 'config.no-expression' }])
     const two = textOf('two', { a: manual, b: manual, c: add(1) }, ['a -> c', 'b -> c'])
     expect(problemsOf({ two }, 'two')).toMatchObject([{ code: 'call.trigger' }])
   })
