@@ -157,6 +157,35 @@ describe('bad documents', () => {
     for (const each of problems) expect(each.place.line, each.code).toBeGreaterThan(0)
   })
 
+  test.each([
+    ['', 'document.empty', 1, 'the document is empty'],
+    ['# to be written\n', 'document.empty', 1, 'the document is empty'],
+    ['- a\n', 'document.invalid', 1, 'the document is a list'],
+    [
+      flow(`${start}  a: { type: merge@1, onError: retry }`, ''),
+      'document.invalid',
+      5,
+      'onError is "retry": allowed are route, drop, stop, or { retry: { … } }',
+    ],
+    [
+      flow(`${start}  a: { type: merge@1, onError: { retry: { attemptsMax: 0 } } }`, ''),
+      'document.invalid',
+      5,
+      'attemptsMax is 0',
+    ],
+    [
+      flow(`${start}  A: { type: merge@1 }`, ''),
+      'document.invalid',
+      5,
+      'the name "A" is not allowed: a node id is a lower-case letter',
+    ],
+    [flow(start, '3'), 'document.invalid', 6, 'is 3: an edge is a text such as `a -> b`'],
+    [flow(start, '{ from: go }'), 'document.invalid', 6, 'to is missing'],
+    [flow('  go: { label: x }', ''), 'document.invalid', 4, 'type is missing'],
+  ])('what the form of a document forbids is told in words: %j', (text, code, line, message) => {
+    expect(problemsOf(text)[0]).toMatchObject({ code, place: { line }, message: expect.stringContaining(message) })
+  })
+
   test('a problem of an edge points at its line, also after a chain', () => {
     const text = `millrace: 1
 name: t

@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { Place, Problem, Range, Result } from '../problem.ts'
 import { problem } from '../problem.ts'
 import type { Document, DocumentEdge, DocumentNode, DocumentSource, OnError } from './document.ts'
+import { formProblems, notADocument } from './form-problems.ts'
 import { documentSchema } from './schema.ts'
 
 export const documentCharactersMax = 2_000_000
@@ -28,9 +29,11 @@ export function parse(text: string): Result<Document> {
   const forbidden = forbiddenParts(yaml, lines)
   if (syntax.length + forbidden.length > 0) return { ok: false, problems: [...syntax, ...forbidden] }
   const raw: unknown = yaml.toJS({ maxAliasCount: 0 })
+  const none = notADocument(raw)
+  if (none !== null) return { ok: false, problems: [none] }
   const parsed = documentSchema.safeParse(raw)
   if (!parsed.success)
-    return { ok: false, problems: parsed.error.issues.flatMap((issue) => issueProblems(issue, source, lines)) }
+    return { ok: false, problems: parsed.error.issues.flatMap((issue) => formProblems(issue, raw, source)) }
   return build(parsed.data, source, lines)
 }
 
@@ -174,28 +177,6 @@ function sourceOf(text: string, yaml: YamlDocument.Parsed, lines: LineCounter): 
       return lead < 0 ? null : node.range[0] + lead + index
     },
   }
-}
-
-function issueProblems(issue: z.core.$ZodIssue, source: DocumentSource, lines: LineCounter): readonly Problem[] {
-  const path = issue.path.filter((part): part is string | number => typeof part !== 'symbol')
-  const node = path[0] === 'nodes' && typeof path[1] === 'string' ? path[1] : undefined
-  const field = (node === undefined ? path : path.slice(2)).join('.')
-  const range = source.rangeOf(path)
-  const place: Place = {
-    node,
-    field: field === '' ? undefined : field,
-    ...(range === null ? {} : placeOfRange(range, lines)),
-  }
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) =>
-      problem(
-        'document.unknown-field',
-        place,
-        `there is no field ${JSON.stringify(key)} here`,
-        'Remove it, or correct its name.',
-      ),
-    )
-  return [problem('document.invalid', place, issue.message, 'See docs/document-format.md for what is allowed here.')]
 }
 
 function build(raw: z.output<typeof documentSchema>, source: DocumentSource, lines: LineCounter): Result<Document> {

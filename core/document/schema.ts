@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 const nodeId = z
   .string()
-  .max(64)
+  .max(64, 'a node id has 64 characters at most')
   .regex(/^[a-z][a-z0-9_-]*$/, 'a node id is a lower-case letter followed by letters, digits, "-" or "_"')
 const forbiddenFieldName = /^(__proto__|constructor|prototype)$/
 
@@ -20,7 +20,10 @@ const node = z.strictObject({
     .default({})
     .describe('What the node type asks for; see `millrace nodes TYPE`.'),
   onError: z
-    .union([z.enum(['route', 'drop', 'stop']), z.strictObject({ retry })])
+    .union(
+      [z.enum(['route', 'drop', 'stop']), z.strictObject({ retry })],
+      'allowed are route, drop, stop, or { retry: { … } }',
+    )
     .optional()
     .describe('What happens to a message that fails here; `route` when left out. `{ retry: {} }` tries again first.'),
   into: z
@@ -118,7 +121,9 @@ export const documentSchema = z.strictObject({
       'Nodes by id, at most 5,000. An id is a lower-case letter, then letters, digits, `-` or `_`, 64 at most.',
     ),
   edges: z
-    .array(z.union([z.string().max(4_000), edge]))
+    .array(
+      z.union([z.string().max(4_000), edge], 'an edge is a text such as `a -> b`, or an object with `from` and `to`'),
+    )
     .max(50_000)
     .default([])
     .describe('Ways from port to port: `a -> b`, `a.port -> b.port`, chains, or objects.'),
