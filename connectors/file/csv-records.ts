@@ -1,8 +1,9 @@
-import type { CsvError, Info } from 'csv-parse'
-import { Parser } from 'csv-parse'
+import type { CsvError, Parser } from 'csv-parse'
 import type { Size } from '../../core/flow/credits.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { RecordReader, Records, UnreadableRecord } from '../../core/flow/record-source.ts'
+import type { FoundRow } from './csv-parser.ts'
+import { createParser, rowsOf, wholeRows } from './csv-parser.ts'
 
 export interface CsvRecordsOptions {
   readonly where: string
@@ -11,12 +12,17 @@ export interface CsvRecordsOptions {
   /** `true`: the first row names the columns. A list: these names. `false`: rows are arrays. */
   readonly header: boolean | readonly string[]
   readonly delimiter: string
+  /** Whether more may come when what is there has been read. */
+  readonly followed: boolean
 }
 
 /** Reads CSV (RFC 4180): rows as objects by the header, or as arrays. Quotes, line ends in quotes and a byte order mark are understood. */
 export function csvRecords(options: CsvRecordsOptions): RecordReader {
   return new CsvRecords(options)
 }
+
+const none = new Uint8Array()
+const lineEnd = 0x0a
 
 interface Row {
   readonly cells: readonly string[]
@@ -29,19 +35,27 @@ class CsvRecords implements RecordReader {
   #names: readonly string[] | null
   #rows: Row[] = []
   #taken = 0
+  /** Where the last row of this parser ended. */
   #bytesSeen = 0
+  #bytesPushed = 0
+  /** Lines of the file before those of this parser, and before the end of what was pushed. */
+  #linesBefore = 0
+  #linesPushed = 0
+  /** What lies behind the last row, while the file is followed. */
+  #rest: Uint8Array = none
   #unreadable: UnreadableRecord[] = []
   #broken: NodeError | null = null
 
   constructor(options: CsvRecordsOptions) {
     this.#options = options
     this.#names = Array.isArray(options.header) ? options.header : null
-    this.#parser = this.#createParser()
+    this.#parser = this.#createParser(true)
   }
 
   push(chunk: Uint8Array): void {
     this.#parser.write(chunk)
     this.#drain()
+    if (this.#options.followed) this.#readRest(chunk)
   }
 
   end(): void {
@@ -50,8 +64,9 @@ class CsvRecords implements RecordReader {
   }
 
   restart(): void {
-    this.#parser = this.#createParser()
-    this.#bytesSeen = 0
+    this.#begin(this.#createParser(true))
+    this.#linesBefore = 0
+    this.#linesPushed = 0
     if (this.#options.header === true) this.#names = null
   }
 
@@ -79,22 +94,10 @@ class CsvRecords implements RecordReader {
     return { values: values(), unreadable, bytes, again: values }
   }
 
-  #createParser(): Parser {
-    const parser = new Parser({
-      bom: true,
-      delimiter: this.#options.delimiter,
-      // The parser alone would take the first line end for that of the whole file; one that two programs wrote has both.
-      record_delimiter: ['\r\n', '\n', '\r'],
-      info: true,
-      relax_column_count: true,
-      // A quote where none may stand is text: refusing it would swallow the rows up to the next quote.
-      relax_quotes: true,
-      skip_empty_lines: true,
-      skip_records_with_error: true,
-      max_record_size: this.#options.recordBytesMax,
-    })
+  #createParser(bom: boolean): Parser {
+    const parser = createParser(this.#options, bom)
     parser.on('skip', (error: CsvError) =>
-      this.#refuse(error.message.replace(/^Invalid [^:]*: /, ''), lineOf(error.lines), null),
+      this.#refuse(error.message.replace(/^Invalid [^:]*: /, ''), lineOf(error.lines, this.#linesBefore), null),
     )
     parser.on('error', (error) => {
       this.#broken = new NodeError('csv.broken', `${this.#options.where} cannot be read as CSV: ${error.message}`)
@@ -105,17 +108,47 @@ class CsvRecords implements RecordReader {
   /** The parser works while it is written to, so its rows are there at once. */
   #drain(): void {
     if (this.#broken !== null) throw this.#broken
-    for (;;) {
-      const found: { readonly record: readonly string[]; readonly info: Info } | null = this.#parser.read()
-      if (found === null) return
-      const { record, info } = found
-      const bytes = info.bytes - this.#bytesSeen
-      this.#bytesSeen = info.bytes
-      if (this.#options.header === true && this.#names === null) this.#names = namesOf(record, this.#options.where)
-      else if (this.#names !== null && record.length !== this.#names.length)
-        this.#refuse(`it has ${record.length} columns, the header ${this.#names.length}`, info.lines, record)
-      else this.#rows.push({ cells: record, bytes })
+    for (const row of rowsOf(this.#parser)) {
+      this.#keep(row, row.info.bytes - this.#bytesSeen, this.#linesBefore)
+      this.#bytesSeen = row.info.bytes
     }
+  }
+
+  #keep({ record, info }: FoundRow, bytes: number, linesBefore: number): void {
+    if (this.#options.header === true && this.#names === null) this.#names = namesOf(record, this.#options.where)
+    else if (this.#names !== null && record.length !== this.#names.length)
+      this.#refuse(
+        `it has ${record.length} columns, the header ${this.#names.length}`,
+        linesBefore + info.lines,
+        record,
+      )
+    else this.#rows.push({ cells: record, bytes })
+  }
+
+  /**
+   * The parser looks ahead, and so keeps the last row of what is there until more comes, which in a file that is followed may be never.
+   * Where the rest behind its last row ends with a line end and not within quotes, it is read by itself, and a new parser goes on behind it.
+   */
+  #readRest(chunk: Uint8Array): void {
+    this.#bytesPushed += chunk.length
+    const bytes = this.#bytesPushed - this.#bytesSeen
+    const known = Buffer.concat([this.#rest, chunk])
+    // What is too long to be a row is left to the parser.
+    this.#rest = bytes > this.#options.recordBytesMax ? none : known.subarray(Math.max(0, known.length - bytes))
+    const rest = this.#rest
+    const rows = rest.length === bytes && rest.at(-1) === lineEnd ? wholeRows(rest, this.#options) : null
+    this.#linesPushed += linesIn(chunk)
+    if (rows === null) return
+    for (const row of rows) this.#keep(row, bytes / rows.length, this.#linesPushed - linesIn(rest))
+    this.#begin(this.#createParser(false))
+    this.#linesBefore = this.#linesPushed
+  }
+
+  #begin(parser: Parser): void {
+    this.#parser = parser
+    this.#bytesSeen = 0
+    this.#bytesPushed = 0
+    this.#rest = none
   }
 
   #refuse(why: string, line: number | undefined, value: unknown): void {
@@ -149,6 +182,12 @@ function objectOf(names: readonly string[], cells: readonly string[]): Record<st
 }
 
 /** The parser types what it tells of an error as unknown. */
-function lineOf(told: unknown): number | undefined {
-  return typeof told === 'number' ? told : undefined
+function lineOf(told: unknown, linesBefore: number): number | undefined {
+  return typeof told === 'number' ? linesBefore + told : undefined
+}
+
+function linesIn(bytes: Uint8Array): number {
+  let lines = 0
+  for (let at = bytes.indexOf(lineEnd); at !== -1; at = bytes.indexOf(lineEnd, at + 1)) lines++
+  return lines
 }

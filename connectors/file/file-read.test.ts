@@ -385,6 +385,33 @@ describe('follow', () => {
     expect([outcome.state, outcome.unsettled, faults]).toEqual(['stopped', 0, []])
   })
 
+  test('CSV: a row is given when its line end is there, and not before its quotes have ended', async () => {
+    const path = write('a,b\n1,2\n', 'csv')
+    const run = await flow({ path, format: 'csv', follow: true, pollMs: 20 })
+    await run.keptCount(1)
+    const pieces = ['3,4\r\n', '5,"x\n', 'y"\n', '6', ',7\n8,9\n', '"z",1\n', 'too,many,cells\n', '\n10,\n']
+    const rows = [2, 2, 3, 3, 5, 6, 6, 7]
+    for (const [index, piece] of pieces.entries()) {
+      appendFileSync(path, piece)
+      await run.keptCount(rows[index] ?? 0)
+      // A piece that ends no row is to be read by itself too.
+      if (rows[index] === rows[index - 1]) await new Promise((resolve) => setTimeout(resolve, 60))
+    }
+    expect(run.kept.slice(1)).toEqual([
+      { a: '3', b: '4' },
+      { a: '5', b: 'x\ny' },
+      { a: '6', b: '7' },
+      { a: '8', b: '9' },
+      { a: 'z', b: '1' },
+      { a: '10', b: '' },
+    ])
+    void run.execution.stop(1000)
+    await run.finish()
+    expect(run.deadLetters.map((each) => each.failure.message)).toEqual([
+      expect.stringMatching(/line 9 of .* it has 3 columns, the header 2/),
+    ])
+  })
+
   test('from the end only gives what is new', async () => {
     const path = write('old\n')
     const run = await flow({ path, format: 'lines', follow: true, from: 'end', pollMs: 20 })

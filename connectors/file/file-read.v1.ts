@@ -134,6 +134,7 @@ async function readerOf(
         recordBytesMax,
         header: config.header,
         delimiter: config.delimiter,
+        followed: config.follow,
       })
     case 'text':
       return wholeText({ where, node: context.node, textBytesMax: recordBytesMax })
