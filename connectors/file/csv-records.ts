@@ -2,6 +2,7 @@ import type { CsvError, Parser } from 'csv-parse'
 import type { Size } from '../../core/flow/credits.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { RecordReader, Records, UnreadableRecord } from '../../core/flow/record-source.ts'
+import { namesOf } from './csv-header.ts'
 import type { FoundRow } from './csv-parser.ts'
 import { createParser, rowsOf, wholeRows } from './csv-parser.ts'
 
@@ -12,6 +13,8 @@ export interface CsvRecordsOptions {
   /** `true`: the first row names the columns. A list: these names. `false`: rows are arrays. */
   readonly header: boolean | readonly string[]
   readonly delimiter: string
+  /** The names that the first row gave, where reading begins behind it. */
+  readonly names: readonly string[] | null
   /** Whether more may come when what is there has been read. */
   readonly followed: boolean
 }
@@ -48,7 +51,7 @@ class CsvRecords implements RecordReader {
 
   constructor(options: CsvRecordsOptions) {
     this.#options = options
-    this.#names = Array.isArray(options.header) ? options.header : null
+    this.#names = Array.isArray(options.header) ? options.header : options.names
     this.#parser = this.#createParser(true)
   }
 
@@ -158,21 +161,6 @@ class CsvRecords implements RecordReader {
       value,
     })
   }
-}
-
-function namesOf(cells: readonly string[], where: string): readonly string[] {
-  const repeated = cells.find((name, index) => cells.indexOf(name) !== index)
-  if (repeated !== undefined)
-    throw new NodeError(
-      'csv.bad-header',
-      `the header of ${where} names the column ${JSON.stringify(repeated)} twice; give the names as \`header: [...]\``,
-    )
-  if (cells.includes('__proto__'))
-    throw new NodeError(
-      'csv.bad-header',
-      `the header of ${where} names a column "__proto__", which is not allowed; give the names as \`header: [...]\``,
-    )
-  return cells
 }
 
 function objectOf(names: readonly string[], cells: readonly string[]): Record<string, string> {

@@ -412,6 +412,28 @@ describe('follow', () => {
     ])
   })
 
+  test.each([
+    ['a header and rows', 'a,b\n1,2\n'],
+    ['a header', '\ufeffa,b'],
+    ['nothing', ''],
+  ])('CSV from the end of %s takes its names from the first row of the file', async (_, before) => {
+    const path = write(before, 'csv')
+    const run = await flow({ path, format: 'csv', follow: true, from: 'end', pollMs: 20 })
+    await run.pipeline.open()
+    if (before === '') appendFileSync(path, 'a,b\n')
+    for (let n = 0; run.kept.length === 0 && n < 500; n++) {
+      appendFileSync(path, '\n3,4\n')
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    expect(run.kept[0]).toEqual({ a: '3', b: '4' })
+    writeFileSync(`${path}.new`, 'b,a\n5,6\n')
+    const count = run.kept.length + 1
+    renameSync(`${path}.new`, path)
+    await expect.poll(() => run.kept.length >= count && run.kept.at(-1)).toEqual({ b: '5', a: '6' })
+    void run.execution.stop(1000)
+    await run.finish()
+  })
+
   test('from the end only gives what is new', async () => {
     const path = write('old\n')
     const run = await flow({ path, format: 'lines', follow: true, from: 'end', pollMs: 20 })

@@ -23,7 +23,9 @@ const schema = z.strictObject({
   header: z
     .union([z.boolean(), z.array(z.string().min(1).max(200)).min(1).max(1_000)])
     .default(true)
-    .describe('CSV: the first row names the columns; or their names; or `false` for arrays.'),
+    .describe(
+      'CSV: the first row of the file names the columns, also for `from: end`; or their names; or `false` for arrays.',
+    ),
   delimiter: z.string().length(1).default(',').describe('CSV: what stands between columns.'),
   recordBytesMax: z
     .int()
@@ -113,7 +115,7 @@ export const fileReadV1 = define({
         ? await followFile(path, { from: config.from, pollMs: config.pollMs, clock: context.host.clock })
         : await openBytes(path)
       const recordBytesMax = Math.min(config.recordBytesMax, context.gate.limit.bytes)
-      return openRecordSource(bytes, await readerOf(config, basename(path), recordBytesMax, context), context)
+      return openRecordSource(bytes, await readerOf(config, path, recordBytesMax, context), context)
     },
   },
 })
@@ -121,21 +123,32 @@ export const fileReadV1 = define({
 /** The CSV parser is loaded only by those who read CSV. */
 async function readerOf(
   config: Config,
-  where: string,
+  path: string,
   recordBytesMax: number,
   context: NodeContext,
 ): Promise<RecordReader> {
+  const where = basename(path)
   const options = { where, node: context.node, lineBytesMax: recordBytesMax }
   switch (config.format) {
-    case 'csv':
+    case 'csv': {
+      const { delimiter, header } = config
+      const names =
+        config.from === 'end' && header === true
+          ? await (await import('./csv-header.ts')).headerOf(await openBytes(path), where, {
+              delimiter,
+              recordBytesMax,
+            })
+          : null
       return (await import('./csv-records.ts')).csvRecords({
         where,
         node: context.node,
         recordBytesMax,
-        header: config.header,
-        delimiter: config.delimiter,
+        header,
+        names,
+        delimiter,
         followed: config.follow,
       })
+    }
     case 'text':
       return wholeText({ where, node: context.node, textBytesMax: recordBytesMax })
     default:
