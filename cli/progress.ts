@@ -1,11 +1,7 @@
 import type { Counted, Tally } from '../server/tally.ts'
 import { tallyOf } from '../server/tally.ts'
-
-/** Where progress is shown: standard error, or what a test looks at. */
-export interface ProgressScreen {
-  readonly isTTY?: boolean
-  write(text: string): unknown
-}
+import type { ProgressScreen } from './progress-line.ts'
+import { clearProgress, drawProgress } from './progress-line.ts'
 
 /** On a terminal, a line that is drawn anew twice a second; elsewhere a line of JSON every few seconds. The answer ends it. */
 export function showProgress(
@@ -23,14 +19,13 @@ export function showProgress(
     const perSecond = Math.round(((tally.in - before) * 1000) / Math.max(1, now - then))
     before = tally.in
     then = now
-    screen.write(
-      terminal ? `\r\x1b[K${progressText(perSecond, tally)}` : `${JSON.stringify({ perSecond, ...tally })}\n`,
-    )
+    if (terminal) drawProgress(screen, progressText(perSecond, tally))
+    else screen.write(`${JSON.stringify({ perSecond, ...tally })}\n`)
   }
   const timer = setInterval(show, everyMs)
   return () => {
     clearInterval(timer)
-    if (terminal) screen.write('\r\x1b[K')
+    clearProgress()
   }
 }
 

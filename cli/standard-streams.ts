@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs'
 import type { StandardStreams } from '../core/host.ts'
+import { clearProgress } from './progress-line.ts'
 import { UsageError } from './usage-error.ts'
 
 /** What the system says where nobody reads any more. */
@@ -23,6 +24,7 @@ export const standardStreams: StandardStreams = {
     },
   },
   write(chunk) {
+    if (process.stdout.isTTY === true) clearProgress()
     return new Promise((resolve, reject) => {
       process.stdout.write(chunk, (error) => {
         if (error === null || error === undefined) return resolve()

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -71,5 +72,28 @@ describe('a directory as standard input', () => {
     const { code, err } = await startShell(`millrace ${command} < .`, { cwd }).done
     expect(err).toContain('standard input is a directory; give it a file or a pipe')
     expect(code).toBe(exitCode)
+  })
+})
+
+/** A command on a terminal of its own, with standard output and standard error both there. */
+const onTerminal = (command: string): string => `script -qec '"$NODE" "$PROGRAM" ${command}' /dev/null`
+const hasScript = spawnSync('script', ['--version']).status === 0
+
+describe.skipIf(!hasScript)('on a terminal', () => {
+  test('the line of progress gives way to what is written', async () => {
+    writeFileSync(
+      join(cwd, 'ticks.yaml'),
+      `millrace: 1
+name: ticks
+nodes: { many: { type: generate@1, config: { perSecond: 20, count: 25 } }, out: { type: stdout@1 } }
+edges: [many -> out]
+`,
+    )
+    const { out } = await startShell(onTerminal('run ticks.yaml'), { cwd }).done
+    expect(out).toMatch(/ in flight {2}0 errors/)
+    const lines = out.split(/\r?\n/).filter((line) => line.includes('"n"'))
+    expect(lines).toHaveLength(25)
+    // What a terminal shows of a line begins behind the last time that it was cleared.
+    for (const line of lines) expect(line.split('\x1b[K').at(-1)).toMatch(/^\{"n":\d+\}$/)
   })
 })

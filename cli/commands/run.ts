@@ -1,5 +1,6 @@
 import { NodeError } from '../../core/flow/failure.ts'
 import { message } from '../../core/flow/message.ts'
+import type { Log } from '../../core/host.ts'
 import type { Execution, Outcome, Pipeline } from '../../core/pipeline.ts'
 import { createLog } from '../../server/log.ts'
 import { tallyOf } from '../../server/tally.ts'
@@ -10,6 +11,7 @@ import { printLastValues } from '../last-values.ts'
 import { loadOrSay } from '../load.ts'
 import type { WorldOptions } from '../options.ts'
 import { showProgress } from '../progress.ts'
+import { clearProgress } from '../progress-line.ts'
 import { exitCodeOf, reportJson, reportText } from '../report.ts'
 import { outputEnded, outputFailure, standardStreams } from '../standard-streams.ts'
 import type { World } from '../world.ts'
@@ -27,7 +29,13 @@ export async function run(file: string, options: RunOptions): Promise<void> {
   if (loaded === null) return
   const { plan } = loaded
   const entry = entryOf(plan, options.entry, options.input !== undefined)
-  const log = createLog(options.quiet === true ? 'error' : 'info')
+  const written = createLog(options.quiet === true ? 'error' : 'info')
+  const log: Log = {
+    write: (...line) => {
+      clearProgress()
+      written.write(...line)
+    },
+  }
   const world = await createWorld(options, [plan], { log, standardStreams })
   // The clock's timers do not keep a process alive, but a workflow that waits must.
   const alive = setInterval(() => undefined, 60_000)
