@@ -27,6 +27,10 @@ if (Number(process.versions.node.split('.')[0]) >= needed) {
       })
     child.on('exit', (code, signal) => {
       process.exitCode = code ?? (signal === 'SIGINT' ? 130 : 1)
+      if (signal !== 'SIGHUP') return
+      // With its terminal gone, this Node would abort, as that one would have.
+      process.removeAllListeners('SIGHUP')
+      process.kill(process.pid, 'SIGHUP')
     })
   }
 }

@@ -1,12 +1,13 @@
 import { Argument, Command, CommanderError } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { holdYoungGeneration } from './boot-memory.ts'
+import { clearProgress } from './progress-line.ts'
 import { outputEnded, outputFailure } from './standard-streams.ts'
 import { UsageError } from './usage-error.ts'
 
 holdYoungGeneration()
 
-/** Exit codes: 0 done, 1 a workflow or a test failed, 2 the command or the document is wrong, 130 interrupted. */
+/** Exit codes: 0 done, 1 a workflow or a test failed, 2 the command or the document is wrong, 130 interrupted, 129 by a terminal that was closed. */
 const program = new Command('millrace')
   .description(packageJson.description)
   .version(packageJson.version)
@@ -22,7 +23,7 @@ Examples:
   $ millrace lint *.yaml
   $ millrace serve hooks.yaml
 
-Exit codes: 0 done, 1 a workflow or a test failed, 2 the command or a document is wrong, 130 interrupted`,
+Exit codes: 0 done, 1 a workflow or a test failed, 2 the command or a document is wrong, 130 interrupted, 129 its terminal was closed`,
   )
 
 /** Each mention of an option takes one value, so that a document may stand after it. */
@@ -53,7 +54,7 @@ const worldOptions = (command: Command): Command =>
 worldOptions(
   program
     .command('run')
-    .description('run a workflow until it is done; Ctrl-C drains and says what was done')
+    .description('run a workflow until it is done; Ctrl-C drains and says what was done, a second one stops at once')
     .argument('<file>', 'workflow document')
     .option('--input <json>', 'what a manual trigger starts with: JSON, @FILE, or - for lines of standard input')
     .option('--entry <trigger>', 'the trigger to start at, where there are several'),
@@ -296,5 +297,6 @@ try {
 }
 
 function say(thrown: unknown): void {
+  clearProgress()
   console.error(`millrace: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
 }

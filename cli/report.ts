@@ -9,14 +9,14 @@ export interface Report {
   readonly tally: Tally | null
   readonly deadLetters: number
   readonly elapsedMs: number
-  /** By Ctrl-C or SIGTERM. */
-  readonly interrupted: boolean
+  /** What to exit with where it was interrupted; null where it was not. */
+  readonly interruptCode: number | null
 }
 
-/** 0 done, 1 something failed, 130 interrupted. */
-export function exitCodeOf({ outcome, deadLetters, interrupted }: Report): number {
+/** 0 done, 1 something failed, 130 interrupted, 129 the terminal was closed. */
+export function exitCodeOf({ outcome, deadLetters, interruptCode }: Report): number {
   if (outcome.state === 'failed' || outcome.state === 'lost' || deadLetters > 0) return 1
-  return interrupted ? 130 : 0
+  return interruptCode ?? 0
 }
 
 /** One line for a program: the outcome and all counts as JSON. */

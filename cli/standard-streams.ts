@@ -60,6 +60,8 @@ function isDirectory(descriptor: number): boolean {
 function endOutput(error: Error): void {
   if (output.signal.aborted) return
   const code = 'code' in error ? error.code : ''
-  if (!readerGoneCodes.has(code)) failure = `standard output cannot be written: ${error.message}`
+  // A terminal that was closed answers with EIO.
+  const readerGone = readerGoneCodes.has(code) || (code === 'EIO' && process.stdout.isTTY === true)
+  if (!readerGone) failure = `standard output cannot be written: ${error.message}`
   output.abort()
 }

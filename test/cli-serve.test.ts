@@ -150,7 +150,7 @@ describe('progress', () => {
   test('a person gets the report as a sentence, and the cause of a failure', () => {
     const tally = { in: 1234, out: 1200, errors: 34, inFlight: 0 }
     const failure = { code: 'x.y', message: 'the disk is full', node: 'out', retriable: false }
-    const report = { tally, deadLetters: 2, elapsedMs: 1500, interrupted: false }
+    const report = { tally, deadLetters: 2, elapsedMs: 1500, interruptCode: null }
     expect(reportText({ ...report, outcome: { state: 'failed', unsettled: 5, failure } })).toBe(
       'failed: 1,234 in, 1,200 out, 34 errors, 2 dead letters, 5 left unsettled in 1.5 s\nthe disk is full',
     )
@@ -161,14 +161,15 @@ describe('progress', () => {
   })
 
   test.each([
-    ['done', 0, false, 0],
-    ['done', 1, false, 1],
-    ['stopped', 0, true, 130],
-    ['stopped', 0, false, 0],
-    ['failed', 0, true, 1],
-    ['lost', 0, false, 1],
-  ] as const)('%s with %i dead letters, interrupted %s, exits with %i', (state, deadLetters, interrupted, code) => {
+    ['done', 0, null, 0],
+    ['done', 1, null, 1],
+    ['stopped', 0, 130, 130],
+    ['stopped', 0, 129, 129],
+    ['stopped', 0, null, 0],
+    ['failed', 0, 130, 1],
+    ['lost', 0, null, 1],
+  ] as const)('%s with %i dead letters, interrupted %s, exits with %i', (state, deadLetters, interruptCode, code) => {
     const outcome = { state, unsettled: 0, failure: null }
-    expect(exitCodeOf({ outcome, tally: null, deadLetters, elapsedMs: 0, interrupted })).toBe(code)
+    expect(exitCodeOf({ outcome, tally: null, deadLetters, elapsedMs: 0, interruptCode })).toBe(code)
   })
 })

@@ -97,3 +97,38 @@ edges: [many -> out]
     for (const line of lines) expect(line.split('\x1b[K').at(-1)).toMatch(/^\{"n":\d+\}$/)
   })
 })
+
+describe('signals', () => {
+  writeFileSync(
+    join(cwd, 'slow.yaml'),
+    `millrace: 1
+name: slow
+nodes: { begin: { type: manual@1 }, later: { type: delay@1, config: { delayMs: 60000 } } }
+edges: [begin -> later]
+`,
+  )
+  writeFileSync(
+    join(cwd, 'endless.yaml'),
+    'millrace: 1\nname: endless\nnodes: { many: { type: generate@1, config: { perSecond: 100 } } , all: { type: merge@1 } }\nedges: [many -> all]\n',
+  )
+
+  test('a closed terminal drains, and exits with 129', async () => {
+    const running = startCli(['run', 'endless.yaml'], { cwd })
+    await running.said(/"n":0/)
+    running.child.kill('SIGHUP')
+    const { code, err } = await running.done
+    expect(err).toMatch(/"state":"stopped".*"unsettled":0/)
+    expect(code).toBe(129)
+  })
+
+  test.skipIf(!hasScript)('Ctrl-C on a terminal says that it drains, and a second one what was done', async () => {
+    const running = startShell(onTerminal('run slow.yaml'), { cwd })
+    await running.said(/1 in flight/)
+    running.child.stdin.write('\x03')
+    await running.said(/draining; Ctrl-C again stops at once/)
+    running.child.stdin.write('\x03')
+    const { code, out } = await running.done
+    expect(out).toContain('stopped: 1 in, 0 out, 0 errors, 1 left unsettled')
+    expect(code).toBe(130)
+  })
+})

@@ -75,7 +75,6 @@ export async function replayLetters(path: string, options: LetterOptions): Promi
       console.error(
         `${count(kept)} were made of several records and have no place to go back to; they stay where they are: \`millrace dead-letter list --all\``,
       )
-    if (signal.aborted) process.exitCode = 130
   })
 }
 
@@ -89,15 +88,16 @@ async function withShelves(
   const loaded = loadOrSay(path)
   if (loaded === null) return
   const world = await createWorld(options, [], { log: createLog('warn') })
-  const signal = onInterrupt()
+  const interrupt = onInterrupt({ drains: true })
   try {
     const shelves = await world.shelves(loaded.plan, path, options.node ?? null)
     if (shelves.length === 0) throw new UsageError(noShelf(loaded.plan, path, options.node))
     try {
-      await work(shelves, signal)
+      await work(shelves, interrupt.signal)
     } finally {
       await Promise.all(shelves.map(({ shelf }) => shelf.close()))
     }
+    if (interrupt.exitCode !== null) process.exitCode = interrupt.exitCode
   } finally {
     await world.close()
   }
@@ -124,7 +124,8 @@ async function replayFile(path: string, file: string, options: LetterOptions): P
   const entry = entryFor(loaded, letters, file)
   if (options.dryRun === true) return show(letters.map(keptLetter), options)
   const world = await createWorld(options, [loaded.plan], { log: createLog('warn'), standardStreams })
-  const signal = AbortSignal.any([onInterrupt(), outputEnded])
+  const interrupt = onInterrupt({ drains: true })
+  const signal = AbortSignal.any([interrupt.signal, outputEnded])
   let done = 0
   try {
     const pipeline = await world.launch(loaded.plan, path)
@@ -147,7 +148,7 @@ async function replayFile(path: string, file: string, options: LetterOptions): P
   }
   const again = world.deadLetters > 0 ? `, ${count(world.deadLetters)} failed again` : ''
   console.error(`${count(done)} ran again${again}; ${file} is as it was: remove it when you are done with it`)
-  if (world.deadLetters > 0) process.exitCode = 1
+  process.exitCode = world.deadLetters > 0 ? 1 : (interrupt.exitCode ?? 0)
 }
 
 /** The trigger that the values came from. Throws a UsageError where they cannot be run from there. */

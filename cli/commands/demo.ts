@@ -18,7 +18,7 @@ export async function demo(name: string, options: DemoOptions): Promise<void> {
   const running = await (name === 'market' ? market(options) : thumbnails(options))
   releaseYoungGeneration()
   console.log(`${running.says}\n\n  Ctrl-C stops.`)
-  await aborted(interrupt)
+  await aborted(interrupt.signal)
   await running.close()
 }
 

@@ -3,6 +3,7 @@ import { message } from '../../core/flow/message.ts'
 import type { Log } from '../../core/host.ts'
 import type { Execution, Outcome, Pipeline } from '../../core/pipeline.ts'
 import { createLog } from '../../server/log.ts'
+import type { Tally } from '../../server/tally.ts'
 import { tallyOf } from '../../server/tally.ts'
 import { releaseYoungGeneration } from '../boot-memory.ts'
 import { entryOf, inputOf } from '../input.ts'
@@ -23,7 +24,7 @@ export interface RunOptions extends WorldOptions {
   readonly quiet?: boolean
 }
 
-/** `millrace run`: runs a document until it is done or interrupted; Ctrl-C drains. Exit codes: 0 done, 1 something failed, 2 wrong document, 130 stopped. */
+/** `millrace run`: runs a document until it is done or interrupted; Ctrl-C drains, a second one cuts. Exit codes: 0 done, 1 something failed, 2 wrong document, 130 stopped, 129 by its terminal. */
 export async function run(file: string, options: RunOptions): Promise<void> {
   const loaded = loadOrSay(file)
   if (loaded === null) return
@@ -43,26 +44,35 @@ export async function run(file: string, options: RunOptions): Promise<void> {
   let pipeline: Pipeline | null = null
   let endProgress = (): void => undefined
   try {
-    pipeline = await world.launch(plan, file)
-    const flush = printLastValues(pipeline)
-    if (options.quiet !== true) endProgress = showProgress(pipeline, process.stderr)
+    const running = await world.launch(plan, file)
+    pipeline = running
+    const flush = printLastValues(running)
+    if (options.quiet !== true) endProgress = showProgress(running, process.stderr)
     releaseYoungGeneration()
-    const interrupt = onInterrupt()
-    const stopping = AbortSignal.any([interrupt, outputEnded])
+    const report = (outcome: Outcome, tally: Tally | null): number => {
+      const elapsedMs = performance.now() - begin
+      const all = { outcome, tally, deadLetters: world.deadLetters, elapsedMs, interruptCode: interrupt.exitCode }
+      if (options.quiet !== true || outcome.failure !== null)
+        process.stderr.write(`${process.stderr.isTTY === true ? reportText(all) : reportJson(all)}\n`)
+      return exitCodeOf(all)
+    }
+    const cut = (): void => {
+      endProgress()
+      void flush()
+      const tally = tallyOf(running)
+      report({ state: 'stopped', unsettled: tally?.inFlight ?? 0, failure: null }, tally)
+    }
+    const interrupt = onInterrupt({ drains: true, cut })
+    const stopping = AbortSignal.any([interrupt.signal, outputEnded])
     const ended =
       entry === null
-        ? await untilDone(pipeline, stopping)
-        : await startAll(world, pipeline, entry, options.input, stopping)
+        ? await untilDone(running, stopping)
+        : await startAll(world, running, entry, options.input, stopping)
     endProgress()
     await flush()
-    const outcome = withOutput(ended)
-    const tally = tallyOf(pipeline)
-    await pipeline.release(plan.settings.stopMsMax)
-    const elapsedMs = performance.now() - begin
-    const report = { outcome, tally, deadLetters: world.deadLetters, elapsedMs, interrupted: interrupt.aborted }
-    process.exitCode = exitCodeOf(report)
-    if (options.quiet !== true || outcome.failure !== null)
-      process.stderr.write(`${process.stderr.isTTY === true ? reportText(report) : reportJson(report)}\n`)
+    const tally = tallyOf(running)
+    await running.release(plan.settings.stopMsMax)
+    process.exitCode = report(withOutput(ended), tally)
   } finally {
     endProgress()
     await pipeline?.release(0)

@@ -23,14 +23,14 @@ export async function serve(files: readonly string[], options: ServeOptions): Pr
   // The engine is loaded only where there is a document for it: a server without one is small.
   const documents = files.length === 0 ? [] : await read(files)
   if (documents === null) return
-  const interrupt = onInterrupt()
+  const interrupt = onInterrupt({ drains: true })
   const server = await createServer({ port, host: options.host, token: process.env.MILLRACE_TOKEN ?? null, log })
   let close = async (): Promise<void> => undefined
   try {
     if (documents.length > 0) close = await deployAll(server, documents, options, log)
     releaseYoungGeneration()
     console.error(`listening on ${server.url}`)
-    await aborted(interrupt)
+    await aborted(interrupt.signal)
   } finally {
     await server.close()
     await close()

@@ -28,7 +28,7 @@ export async function tap(workflow: string, port: string, options: TapOptions): 
   if (options.limit !== undefined) query.set('limit', String(limitOf(options.limit)))
   const remote = remoteOf(options)
   const interrupt = onInterrupt()
-  const signal = AbortSignal.any([interrupt, outputEnded])
+  const signal = AbortSignal.any([interrupt.signal, outputEnded])
   const path = `/api/workflows/${encodeURIComponent(workflowNameOf(workflow))}/tap?${query}`
   const pretty = process.stdout.isTTY === true && options.json !== true
   const tally = new MissedTally()
@@ -43,7 +43,7 @@ export async function tap(workflow: string, port: string, options: TapOptions): 
     }
   } catch (thrown) {
     if (!signal.aborted) throw remote.explained(thrown)
-    if (interrupt.aborted) process.exitCode = 130
+    if (interrupt.exitCode !== null) process.exitCode = interrupt.exitCode
   } finally {
     tally.tell(true)
   }

@@ -27,7 +27,7 @@ export async function top(workflow: string | undefined, options: TopOptions): Pr
       `there is no workflow ${JSON.stringify(name)} on ${remote.door.base}; \`millrace top\` shows all`,
     )
   const leaving = new AbortController()
-  const signal = AbortSignal.any([onInterrupt(), outputEnded, leaving.signal])
+  const signal = AbortSignal.any([onInterrupt().signal, outputEnded, leaving.signal])
   const follow = { remote, name, first, everyMs, signal }
   if (process.stdout.isTTY === true && options.once !== true && options.json !== true)
     await showAll(follow, () => leaving.abort())
