@@ -1,6 +1,7 @@
 import type { DateTime, DateTimeUnit, Duration, DurationUnit } from 'luxon'
-import { dateOf, dateText, isDuration, luxon } from './dates.ts'
-import { describeValue } from './runtime.ts'
+import { isDateTime, isDuration, luxon } from './dates.ts'
+import { limits } from './limits.ts'
+import { describeValue, shownArgument } from './runtime.ts'
 
 type DateMethod = (date: DateTime, ...args: readonly unknown[]) => unknown
 type DurationMethod = (duration: Duration, ...args: readonly unknown[]) => unknown
@@ -104,7 +105,7 @@ const dateUnits = ['year', 'quarter', 'month', 'week', 'day', 'hour', 'minute', 
 function dateUnit(value: unknown): DateTimeUnit {
   const found = dateUnits.find((unit) => unit === value || `${unit}s` === value)
   if (found === undefined)
-    throw new TypeError(`A date unit is one of ${dateUnits.join(', ')}; this is ${describeUnit(value)}.`)
+    throw new TypeError(`A date unit is one of ${dateUnits.join(', ')}; this is ${shownArgument(value)}.`)
   return found
 }
 
@@ -115,10 +116,6 @@ function durationUnit(value: unknown): DurationUnit {
 function durationUnits(value: unknown): DurationUnit[] {
   if (value === undefined) return ['milliseconds']
   return Array.isArray(value) ? value.slice(0, dateUnits.length).map(durationUnit) : [durationUnit(value)]
-}
-
-function describeUnit(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 20)) : describeValue(value)
 }
 
 function durationOf(amount: unknown, unit: unknown): Duration {
@@ -156,4 +153,22 @@ function zoneOf(options: unknown): { zone?: string; setZone?: boolean; locale?: 
 function formatOptions(options: unknown): Intl.DateTimeFormatOptions {
   if (typeof options !== 'object' || options === null) return {}
   return Object.fromEntries(Object.entries(options).filter(([, value]) => typeof value !== 'object'))
+}
+
+/** The date that a value stands for: a date itself, a Date, milliseconds, or ISO text. Throws a TypeError for others. */
+function dateOf(value: unknown, purpose: string): DateTime {
+  if (isDateTime(value)) return value
+  const { DateTime } = luxon()
+  if (value instanceof Date) return DateTime.fromJSDate(value)
+  if (typeof value === 'number') return DateTime.fromMillis(value)
+  if (typeof value === 'string') return DateTime.fromISO(dateText(value, purpose))
+  throw new TypeError(`${purpose} needs a date, milliseconds or ISO text, not ${describeValue(value)}.`)
+}
+
+/** A text for the date library, within the limit. Throws a TypeError for anything else. */
+function dateText(value: unknown, purpose: string): string {
+  if (typeof value !== 'string') throw new TypeError(`${purpose} needs a text, not ${describeValue(value)}.`)
+  if (value.length > limits.dateTextCharsMax)
+    throw new TypeError(`${purpose} takes at most ${limits.dateTextCharsMax} characters, not ${value.length}.`)
+  return value
 }

@@ -42,27 +42,6 @@ export function todayAt(timeMs: number): DateTime {
   return nowAt(timeMs).startOf('day')
 }
 
-/** The date that a value stands for: a date itself, a Date, milliseconds, or ISO text. Throws a TypeError for others. */
-export function dateOf(value: unknown, purpose: string): DateTime {
-  if (isDateTime(value)) return value
-  const { DateTime } = luxon()
-  if (value instanceof Date) return DateTime.fromJSDate(value)
-  if (typeof value === 'number') return DateTime.fromMillis(value)
-  if (typeof value === 'string') return DateTime.fromISO(dateText(value, purpose))
-  throw new TypeError(
-    `${purpose} needs a date, milliseconds or ISO text, not ${value === null ? 'null' : typeof value}.`,
-  )
-}
-
-/** A text for the date library, within the limit. Throws a TypeError for anything else. */
-export function dateText(value: unknown, purpose: string): string {
-  if (typeof value !== 'string')
-    throw new TypeError(`${purpose} needs a text, not ${value === null ? 'null' : typeof value}.`)
-  if (value.length > limits.dateTextCharsMax)
-    throw new TypeError(`${purpose} takes at most ${limits.dateTextCharsMax} characters, not ${value.length}.`)
-  return value
-}
-
 /**
  * The value with every date and duration in it as ISO text, so that a message only ever holds plain data; the date
  * library's inner parts, such as `$now.loc`, are left out.

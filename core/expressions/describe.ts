@@ -21,14 +21,15 @@ function write(ir: Ir): string {
     case 'constant':
       return '(constant)'
     case 'get': {
+      const object = receiver(ir.object)
       const plain = /^[A-Za-z_$][\w$]*$/.test(ir.key)
-      if (plain) return `${write(ir.object)}${ir.optional ? '?.' : '.'}${ir.key}`
-      return `${write(ir.object)}${ir.optional ? '?.' : ''}[${JSON.stringify(ir.key)}]`
+      if (plain) return `${object}${ir.optional ? '?.' : '.'}${ir.key}`
+      return `${object}${ir.optional ? '?.' : ''}[${JSON.stringify(ir.key)}]`
     }
     case 'at':
-      return `${write(ir.object)}${ir.optional ? '?.' : ''}[${write(ir.key)}]`
+      return `${receiver(ir.object)}${ir.optional ? '?.' : ''}[${write(ir.key)}]`
     case 'method':
-      return `${write(ir.object)}${ir.optional ? '?.' : '.'}${ir.name}(${items(ir.args)})`
+      return `${receiver(ir.object)}${ir.optional ? '?.' : '.'}${ir.name}(${items(ir.args)})`
     case 'call':
       return ir.name === '$plain' || ir.name === '$bounded' ? items(ir.args) : `${ir.name}(${items(ir.args)})`
     case 'unary':
@@ -58,6 +59,12 @@ function write(ir: Ir): string {
 function operand(ir: Ir): string {
   const compound = ir.op === 'binary' || ir.op === 'logical' || ir.op === 'condition' || ir.op === 'arrow'
   return compound ? `(${write(ir)})` : write(ir)
+}
+
+/** What stands before a dot. */
+function receiver(ir: Ir): string {
+  const number = ir.op === 'literal' && typeof ir.value === 'number'
+  return number || ir.op === 'unary' || ir.op === 'object' ? `(${write(ir)})` : operand(ir)
 }
 
 function items(all: readonly IrItem[]): string {

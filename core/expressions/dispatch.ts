@@ -7,7 +7,7 @@ import { listMethods } from './list-methods.ts'
 import type { Kind } from './methods.ts'
 import { functionByName, methodByName } from './methods.ts'
 import { isRegex } from './regex.ts'
-import { bounded, checkedReceiver, describeValue, keyOf, measure, operand } from './runtime.ts'
+import { bounded, checkedReceiver, describeValue, keyOf, measure, operand, shownArgument } from './runtime.ts'
 import { regexMethods, textMethods } from './text-methods.ts'
 
 type Method = (receiver: unknown, ...args: readonly unknown[]) => unknown
@@ -64,18 +64,47 @@ function cached<F>(made: Map<string, F>, name: string, make: (name: string) => F
 }
 
 const numberMethods: Readonly<Record<string, (number: number, ...args: readonly unknown[]) => unknown>> = {
-  toFixed: (number, digits) => number.toFixed(Number(digits ?? 0)),
-  toPrecision: (number, digits) => number.toPrecision(digits === undefined ? undefined : Number(digits)),
-  toExponential: (number, digits) => number.toExponential(digits === undefined ? undefined : Number(digits)),
+  toFixed: (number, digits) => {
+    try {
+      return number.toFixed(Number(digits ?? 0))
+    } catch (error) {
+      throw outOfRange(error, 'toFixed needs 0 to 100 digits', digits)
+    }
+  },
+  toPrecision: (number, digits) => {
+    try {
+      return number.toPrecision(digits === undefined ? undefined : Number(digits))
+    } catch (error) {
+      throw outOfRange(error, 'toPrecision needs 1 to 100 digits', digits)
+    }
+  },
+  toExponential: (number, digits) => {
+    try {
+      return number.toExponential(digits === undefined ? undefined : Number(digits))
+    } catch (error) {
+      throw outOfRange(error, 'toExponential needs 0 to 100 digits', digits)
+    }
+  },
   round,
   floor: (number) => Math.floor(number),
   ceil: (number) => Math.ceil(number),
   abs: (number) => Math.abs(number),
   toLocaleString: (number: number, locale: unknown, options: unknown) =>
     number.toLocaleString(locale === undefined ? undefined : String(locale), numberFormat(options)),
-  toString: (number: number, base: unknown) => number.toString(base === undefined ? undefined : Number(base)),
+  toString: (number: number, base: unknown) => {
+    try {
+      return number.toString(base === undefined ? undefined : Number(base))
+    } catch (error) {
+      throw outOfRange(error, 'toString needs a base from 2 to 36', base)
+    }
+  },
   valueOf: (number: number) => number,
   toDateTime: (number) => luxon().DateTime.fromMillis(number),
+}
+
+/** JavaScript's own RangeError says neither which value it got, nor in which method of the expression. */
+function outOfRange(error: unknown, needs: string, value: unknown): unknown {
+  return error instanceof RangeError ? new RangeError(`${needs}, not ${shownArgument(value)}.`) : error
 }
 
 function round(number: number, decimals: unknown): number {

@@ -4,7 +4,7 @@ import { describeIr } from './describe.ts'
 import { explainFailure } from './explain.ts'
 import { parsed, testInput } from './testing.ts'
 
-const json = { user: { name: null }, items: [{ a: { b: 1 } }, {}], n: 5 }
+const json = { user: { name: null }, items: [{ a: { b: 1 } }, {}], n: 5, text: 'five' }
 
 test.each([
   [
@@ -24,6 +24,13 @@ test.each([
     '{{ $json.items.map((item) => item.a.b) }}',
     'item.a is undefined, so item.a.b cannot be read. Write item.a?.b if it may be missing.',
   ],
+  ['{{ (null).a }}', 'null has no fields.'],
+  ['{{ undefined.trim() }}', 'undefined has no method trim.'],
+  [
+    '{{ ($json.n ? null : 1).b }}',
+    '$json.n ? null : 1 is null, so ($json.n ? null : 1).b cannot be read. Write ($json.n ? null : 1)?.b if it may be missing.',
+  ],
+  ['{{ $json.text.toNumber() }}', '$json.text is a text that is not a number.'],
   ['Hi {{ $json.x.y }}', '$json.x is undefined, so $json.x.y cannot be read. Write $json.x?.y if it may be missing.'],
 ])('%s', (text, sentence) => {
   expect(explainFailure(parsed(text).ir, testInput(json))).toBe(sentence)
@@ -37,6 +44,7 @@ test('nothing is said about what does not fail, or fails for another reason', ()
 test.each([
   '{{ $json.a?.b["c d"][0].map((x, y) => x.a + (y * 2)) }}',
   '{{ { a: 1, [$json.k]: [...$json.l, -1], ...$json.m } }}',
+  '{{ [(-$json.a).abs(), (5).toFixed(2), ($json.a + 1).round(), ({ a: 1 }).a] }}',
   '{{ $json.a ? typeof $json.b === "x" : /a+/g.test(`<${$json.c}>`) }}',
 ])('describeIr writes what was written: %s', (text) => {
   expect(`{{ ${describeIr(parsed(text).ir)} }}`).toBe(text)

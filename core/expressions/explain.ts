@@ -23,7 +23,11 @@ export function explainFailure(
     }).value(ir, locals)
     return null
   } catch (error) {
-    if (!(error instanceof TypeError) || !/^Cannot read properties| has no method /.test(error.message)) return null
+    if (
+      !(error instanceof TypeError) ||
+      !/^Cannot read properties| has no method |^toNumber found /.test(error.message)
+    )
+      return null
     return last === null ? null : sentence(last)
   }
 }
@@ -32,8 +36,13 @@ function sentence(failed: { readonly ir: Ir; readonly object: unknown }): string
   const { ir, object } = failed
   if (ir.op !== 'get' && ir.op !== 'at' && ir.op !== 'method') return null
   const path = describeIr(ir.object)
+  if (ir.op === 'method' && ir.name === 'toNumber' && typeof object === 'string')
+    return `${path} is a text that is not a number.`
   const missing = object === null || object === undefined
-  const what = `${path} is ${describeValue(object)}`
+  const kind = describeValue(object)
+  // What is written down needs no word on what it is.
+  if (path === kind) return ir.op === 'method' ? `${path} has no method ${ir.name}.` : `${path} has no fields.`
+  const what = `${path} is ${kind}`
   const hint = missing ? ` Write ${describeIr({ ...ir, optional: true })} if it may be missing.` : ''
   if (ir.op === 'method') return `${what}, which has no method ${ir.name}.${hint}`
   return missing ? `${what}, so ${describeIr(ir)} cannot be read.${hint}` : null

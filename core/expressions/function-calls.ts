@@ -2,7 +2,7 @@ import { isDateTime, isDuration } from './dates.ts'
 import { tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
 import { groupBy, listFrom } from './list-methods.ts'
-import { describeValue, entryKey, itemsOf, keyOf, limitedText } from './runtime.ts'
+import { describeValue, entryKey, itemsOf, keyOf, limitedText, shownArgument } from './runtime.ts'
 
 /** A function of the language, on values of any type. */
 export type Call = (...args: readonly unknown[]) => unknown
@@ -16,10 +16,10 @@ export const functionCalls: Readonly<Record<string, Call>> = {
   parseFloat: (text) => Number.parseFloat(String(text)),
   isNaN: (value) => Number.isNaN(Number(value)),
   isFinite: (value) => Number.isFinite(Number(value)),
-  encodeURIComponent: (text) => encodeURIComponent(shortText(text)),
-  decodeURIComponent: (text) => decodeURIComponent(shortText(text)),
-  encodeURI: (text) => encodeURI(shortText(text)),
-  decodeURI: (text) => decodeURI(shortText(text)),
+  encodeURIComponent: (text) => encodeURIComponent(wholeText(text)),
+  decodeURIComponent: (text) => decoded(decodeURIComponent, shortText(text)),
+  encodeURI: (text) => encodeURI(wholeText(text)),
+  decodeURI: (text) => decoded(decodeURI, shortText(text)),
   'JSON.stringify': stringify,
   'JSON.parse': (text): unknown => JSON.parse(longText(text)),
   'Object.keys': (value) => Object.keys(fielded(value)),
@@ -105,7 +105,7 @@ function fromEntries(entries: unknown): Readonly<Record<string, unknown>> {
 function fielded(value: unknown): object {
   if (isDateTime(value) || isDuration(value))
     throw new TypeError(`${describeValue(value)} has no fields to list; use toObject().`)
-  if (value === null || value === undefined) throw new TypeError('Cannot convert undefined or null to object')
+  if (value === null || value === undefined) throw new TypeError(`${describeValue(value)} has no fields to list.`)
   return Object(value)
 }
 
@@ -122,6 +122,32 @@ function numbers(values: readonly unknown[]): [number, ...number[]] {
 
 function shortText(value: unknown): string {
   return limitedText(String(value))
+}
+
+/** Decodes, and shows the signs that it cannot read. */
+function decoded(decode: (text: string) => string, text: string): string {
+  try {
+    return decode(text)
+  } catch {
+    const wrong = text.match(/(?:%[0-9a-f]{2})+|%.{0,2}/gi)?.find((signs) => !decodes(decode, signs))
+    throw new TypeError(`${decode.name} cannot read ${shownArgument(wrong)}: that encodes no character.`)
+  }
+}
+
+function decodes(decode: (text: string) => string, signs: string): boolean {
+  try {
+    decode(signs)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A text without half a character, which has no encoding. */
+function wholeText(value: unknown): string {
+  const text = shortText(value)
+  if (text.isWellFormed()) return text
+  throw new TypeError('Half a character (a lone UTF-16 surrogate) has no encoding; cut texts between characters.')
 }
 
 function longText(value: unknown): string {

@@ -1,6 +1,6 @@
 import { charge, tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
-import { at, describeValue, fieldsOf, keyOf } from './runtime.ts'
+import { at, describeValue, fieldsOf, keyOf, shownArgument } from './runtime.ts'
 
 type List = readonly unknown[]
 type ListMethod = (list: List, ...args: readonly unknown[]) => unknown
@@ -53,6 +53,8 @@ export const listMethods: Readonly<Record<string, ListMethod>> = {
 
 /** A list of a list, a text, or whatever has a length, perhaps through a callback. */
 export function listFrom(source: unknown, each: unknown): List {
+  if (source === null || source === undefined)
+    throw new TypeError(`Array.from needs a list, a text or { length: 3 }, not ${describeValue(source)}.`)
   const items = typeof source === 'string' || Array.isArray(source) ? [...source] : listOfLength(source)
   return each === undefined ? items : items.map((item, index) => callbackOf(each)(item, index))
 }
@@ -156,7 +158,7 @@ function total(list: List): number {
 
 function chunk(list: List, size: unknown): List {
   const items = Math.trunc(Number(size))
-  if (!(items >= 1)) throw new RangeError(`chunk needs a size of 1 or more, not ${describeValue(size)}.`)
+  if (!(items >= 1)) throw new RangeError(`chunk needs a size of 1 or more, not ${shownArgument(size)}.`)
   return Array.from({ length: Math.ceil(list.length / items) }, (_, index) =>
     list.slice(index * items, (index + 1) * items),
   )

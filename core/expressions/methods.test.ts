@@ -7,7 +7,7 @@ import { functionCalls } from './function-calls.ts'
 import { languageTables } from './language-tables.ts'
 import { functions, methods } from './methods.ts'
 import { forbiddenNames } from './names.ts'
-import { ending, parsed, testInput } from './testing.ts'
+import { bothWays, ending, parsed, testInput } from './testing.ts'
 
 describe('the list of methods', () => {
   test('is what the run time has, receiver by receiver', () => {
@@ -41,6 +41,32 @@ describe('the list of methods', () => {
       'replace the tables in docs/expressions.md by what languageTables() answers',
     ).toBe(true)
   })
+})
+
+test.each([
+  ['{{ [1, 2].chunk(0) }}', 'chunk needs a size of 1 or more, not 0.'],
+  ['{{ [1, 2].chunk("two") }}', 'chunk needs a size of 1 or more, not "two".'],
+  ['{{ (1.5).toFixed(101) }}', 'toFixed needs 0 to 100 digits, not 101.'],
+  ['{{ (1.5).toPrecision(0) }}', 'toPrecision needs 1 to 100 digits, not 0.'],
+  ['{{ (1.5).toExponential(-1) }}', 'toExponential needs 0 to 100 digits, not -1.'],
+  ['{{ (15).toString(1) }}', 'toString needs a base from 2 to 36, not 1.'],
+  ['{{ "a".normalize("NFX") }}', 'normalize needs NFC, NFD, NFKC or NFKD, not "NFX".'],
+  ['{{ "a".localeCompare("b", 5) }}', 'localeCompare needs a language such as "de-DE", not 5.'],
+  ['{{ decodeURIComponent("%C3%A9-%C3%28") }}', 'decodeURIComponent cannot read "%C3%28": that encodes no character.'],
+  ['{{ decodeURI("50%") }}', 'decodeURI cannot read "%": that encodes no character.'],
+  [
+    '{{ encodeURIComponent("\\ud83d") }}',
+    'Half a character (a lone UTF-16 surrogate) has no encoding; cut texts between characters.',
+  ],
+  ['{{ Array.from(null) }}', 'Array.from needs a list, a text or { length: 3 }, not null.'],
+  ['{{ Object.keys($json.none) }}', 'undefined has no fields to list.'],
+  ['{{ DateTime.fromISO(5) }}', 'DateTime.fromISO needs a text, not a number.'],
+  ['{{ $now.diff({}) }}', 'diff needs a date, milliseconds or ISO text, not an object.'],
+  ['{{ $now.startOf(5) }}', /; this is 5\.$/],
+])('%s fails with a message that shows the value', (text, message) => {
+  const { ir, text: compiled } = bothWays(parsed(text), testInput({}))
+  expect(compiled).toMatchObject({ message: typeof message === 'string' ? message : expect.stringMatching(message) })
+  expect(ir).toEqual(compiled)
 })
 
 describe('methods of the language itself', () => {

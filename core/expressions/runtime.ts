@@ -156,6 +156,12 @@ export function describeValue(value: unknown): string {
   return words[typeof value] ?? `a ${typeof value}`
 }
 
+/** What a method was told, in error messages: a size, a unit, a language. Unlike data it may be shown. */
+export function shownArgument(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : describeValue(value)
+}
+
 /** `$request`: the HTTP request that the message came with, or undefined. */
 export function requestOf(meta: Readonly<Record<string, unknown>> | null): unknown {
   return meta === null ? undefined : meta.request

@@ -2,7 +2,7 @@ import { luxon } from './dates.ts'
 import { tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
 import { isRegex, readyRegex } from './regex.ts'
-import { describeValue, limitedText } from './runtime.ts'
+import { describeValue, limitedText, shownArgument } from './runtime.ts'
 
 type TextMethod = (text: string, ...args: readonly unknown[]) => unknown
 
@@ -31,7 +31,7 @@ export const textMethods: Readonly<Record<string, TextMethod>> = {
     text.padStart(producedLength(length), filler === undefined ? ' ' : String(filler)),
   padEnd: (text, length, filler) => text.padEnd(producedLength(length), filler === undefined ? ' ' : String(filler)),
   repeat,
-  normalize: (text, form) => limitedText(shortText(text).normalize(form === undefined ? 'NFC' : String(form))),
+  normalize,
   localeCompare: (text, other, locale) => text.localeCompare(String(other), languageOf(locale)),
   toNumber,
   toDateTime: (text) => luxon().DateTime.fromISO(shortText(text, limits.dateTextCharsMax)),
@@ -57,8 +57,17 @@ export const regexMethods: Readonly<Record<string, (regex: RegExp, text: unknown
 /** A language as text. Anything else made text might name one by chance, as `[Infinity]` does, which JavaScript refuses. */
 function languageOf(language: unknown): string | undefined {
   if (language === undefined || typeof language === 'string') return language
-  throw new TypeError(`localeCompare needs a language such as "de-DE", not ${describeValue(language)}.`)
+  throw new TypeError(`localeCompare needs a language such as "de-DE", not ${shownArgument(language)}.`)
 }
+
+function normalize(text: string, form: unknown): string {
+  const name = form === undefined ? 'NFC' : String(form)
+  if (!normalForms.has(name))
+    throw new RangeError(`normalize needs NFC, NFD, NFKC or NFKD, not ${shownArgument(name)}.`)
+  return limitedText(shortText(text).normalize(name))
+}
+
+const normalForms: ReadonlySet<string> = new Set(['NFC', 'NFD', 'NFKC', 'NFKD'])
 
 function substr(text: string, start: unknown, length: unknown): string {
   const from = Math.trunc(Number(start)) || 0
