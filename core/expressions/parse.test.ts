@@ -127,6 +127,13 @@ describe('mixed text', () => {
     expect(value('{{ 1 /* }} */ }}')).toBe(1)
     expect(value('{{ "a}}b".split(/}}/) }} }}')).toBe('["a","b"] }}')
   })
+  test('parentheses may stand around the whole', () => {
+    expect(value('{{ (1 + 2) }}')).toBe(3)
+    expect(value('{{ ({ a: { b: 1 } }) }}')).toEqual({ a: { b: 1 } })
+    expect(value('n={{ ( /* ) */ ((")")) /* ( */ ) }}')).toBe('n=)')
+    expect(problemsOf('{{ (1)) }}').map((each) => each.message)).toEqual(['Unexpected ")" after the expression.'])
+    expect(problemsOf('{{ (1, 2) }}').map((each) => each.code)).toEqual(['expression.not-allowed'])
+  })
   test('containsExpression', () => {
     expect(containsExpression('{{ 1 }}')).toBe(true)
     expect(containsExpression('{ 1 } }}')).toBe(false)

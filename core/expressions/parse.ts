@@ -84,12 +84,21 @@ function parsePart(text: string, open: number, lowering: Lowering): { readonly i
   // Cut off what cannot belong to it, so that neither a hostile text nor a long document makes the parser work for long.
   const source = text.slice(0, start + limits.expressionCharsMax + 3)
   let tree: Expression
+  // Parentheses around the whole belong to no node of the tree, so its end is not that of what was read.
+  let readUntil = start
   try {
-    tree = parseExpressionAt(source, start, { ecmaVersion: 2025, sourceType: 'script', allowReserved: false })
+    tree = parseExpressionAt(source, start, {
+      ecmaVersion: 2025,
+      sourceType: 'script',
+      allowReserved: false,
+      onToken: (token) => {
+        readUntil = token.end
+      },
+    })
   } catch (error) {
     return failed(parserProblem(error, { start, end }, text.length > source.length && end >= source.length))
   }
-  const close = skipSpace(text, tree.end)
+  const close = skipSpace(text, readUntil)
   if (close - start > limits.expressionCharsMax)
     return failed(
       tooLong(
