@@ -57,7 +57,10 @@ test.each([
 })
 
 test('a field that is read at start says so too', async () => {
-  await expect(failuresIn('file.append@1', { path: '{{ $env.OUT.trim() }}' })).rejects.toThrow(
-    '$env.OUT is undefined, which has no method trim. Write $env.OUT?.trim() if it may be missing.',
-  )
+  expect(await failuresIn('websocket.write@1', { url: '{{ $env.OUT.trim() }}' })).toMatchObject([
+    {
+      message: '$env.OUT is undefined, which has no method trim. Write $env.OUT?.trim() if it may be missing.',
+      retriable: false,
+    },
+  ])
 })
