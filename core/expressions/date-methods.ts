@@ -32,8 +32,9 @@ export const dateMethods: Readonly<Record<string, DateMethod>> = {
   toString: (date: DateTime) => date.toString(),
   valueOf: (date: DateTime) => date.valueOf(),
   toLocaleString: (date: DateTime, first: unknown, second: unknown) => {
-    const locale = typeof first === 'string' ? dateText(first, 'toLocaleString') : undefined
+    // The language comes first, as JavaScript has it, or last and in an object, as luxon has it.
     const options = typeof first === 'string' ? second : first
+    const { locale } = typeof first === 'string' ? { locale: dateText(first, 'toLocaleString') } : zoneOf(second)
     return date.toLocaleString(formatOptions(options), locale === undefined ? {} : { locale })
   },
   diff: (date, other, units) => date.diff(dateOf(other, 'diff'), durationUnits(units)),

@@ -114,6 +114,10 @@ describe('methods of the language itself', () => {
       '{{ $json.at.toDateTime().setZone("utc").toLocaleString("en-GB", { month: "long", day: "numeric" }) }}',
       '31 January',
     ],
+    [
+      '{{ $json.at.toDateTime().toUTC().toLocaleString({ month: "long", day: "numeric" }, { locale: "fr" }) }}',
+      '31 janvier',
+    ],
     ['{{ $json.at.toDateTime().equals($json.at) }}', true],
     ['{{ DateTime.fromISO($json.at) > DateTime.fromISO("2023-01-01") }}', true],
     ['{{ Duration.fromISO("PT90M").shiftTo("hours", "minutes").toObject() }}', { hours: 1, minutes: 30 }],
