@@ -179,11 +179,38 @@ describe('bad documents', () => {
       5,
       'the name "A" is not allowed: a node id is a lower-case letter',
     ],
-    [flow(start, '3'), 'document.invalid', 6, 'is 3: an edge is a text such as `a -> b`'],
+    [flow(start, '3'), 'document.invalid', 6, 'edges.0 is 3: an edge is a text such as `a -> b`'],
     [flow(start, '{ from: go }'), 'document.invalid', 6, 'to is missing'],
     [flow('  go: { label: x }', ''), 'document.invalid', 4, 'type is missing'],
   ])('what the form of a document forbids is told in words: %j', (text, code, line, message) => {
     expect(problemsOf(text)[0]).toMatchObject({ code, place: { line }, message: expect.stringContaining(message) })
+  })
+
+  test('what is wrong with the form of one part hides no problem of another, and brings no false ones', () => {
+    const wrong = flow(
+      `${start}  a: { type: filter@1, config: { where: true }, onError: retry }
+  B: { type: merge@1 }
+  c: { typ: merge@1 }
+  d: { type: filter@1 }
+  e: { type: nothing@1 }
+  f: { type: filter@1, config: { where: "{{ $('d').item.json.x }}" } }`,
+      'go -> a -> B -> c -> d -> e',
+    )
+    const told = (text: string) => problemsOf(text).map((each) => `${each.place.line} ${each.code}`)
+    const ofNodes = [
+      '5 document.invalid',
+      '6 document.invalid',
+      '7 document.invalid',
+      '7 document.unknown-field',
+      '8 config.missing',
+      '9 document.unknown-node',
+    ]
+    expect(told(wrong.replace(']\n', ', d -> f, c -> zz]\n'))).toEqual([...ofNodes, '11 document.unknown-edge-end'])
+    // What leads where cannot be said while an edge is not one.
+    const broken = wrong.replace(']\n', ', d => f, 3]\n').replace('name: t', 'name: ""')
+    expect(told(broken).toSorted()).toEqual(
+      [...ofNodes, '2 document.invalid', '11 document.edge-syntax', '11 document.invalid'].toSorted(),
+    )
   })
 
   test('a problem of an edge points at its line, also after a chain', () => {

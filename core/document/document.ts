@@ -1,4 +1,4 @@
-import type { Range } from '../problem.ts'
+import type { Problem, Range } from '../problem.ts'
 
 /** A workflow as a person wrote it, checked for its form only. Node configs are still raw. */
 export interface Document {
@@ -9,12 +9,24 @@ export interface Document {
   readonly nodes: Readonly<Record<string, DocumentNode>>
   readonly edges: readonly DocumentEdge[]
   readonly tests: readonly DocumentTest[]
+  /** What its text holds that could not be read, while the rest could; absent when all of it was. */
+  readonly unread?: Unread
   /** Where each part stands in the text; empty for documents that never were text. */
   readonly source: DocumentSource
 }
 
+/** A document with this cannot be planned; it is there so that its other problems are told together with these. */
+export interface Unread {
+  readonly problems: readonly Problem[]
+  /** Whether all edges are there; if not, nothing can be said of what leads where. */
+  readonly hasAllEdges: boolean
+}
+
 export interface DocumentNode {
-  /** `filter@1`. Saved documents hold the number; a draft may leave it out and gets the latest. */
+  /**
+   * `filter@1`. Saved documents hold the number; a draft may leave it out and gets the latest.
+   * Empty for a node that could not be read.
+   */
   readonly type: string
   /** What people see; references may use it, but are stored by id. */
   readonly label: string | null

@@ -47,7 +47,8 @@ export function formProblems(issue: z.core.$ZodIssue, raw: unknown, source: Docu
     return [problem('document.invalid', place, text, 'Choose another name, also where it is used.')]
   }
   const value = valueAt(raw, path)
-  const what = path.at(-1) ?? 'the document'
+  const last = path.at(-1)
+  const what = typeof last === 'number' ? path.join('.') : (last ?? 'the document')
   if (value === undefined) return [problem('document.invalid', place, `${what} is missing`, `Add it. ${remedy}`)]
   const shown = JSON.stringify(value)?.slice(0, 80)
   return [problem('document.invalid', place, `${what} is ${shown}: ${issue.message}`, remedy)]

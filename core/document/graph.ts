@@ -11,6 +11,7 @@ import type { GraphNode, ResolvedEdge } from './resolved.ts'
 export function checkGraph(
   nodes: ReadonlyMap<string, GraphNode>,
   edges: readonly ResolvedEdge[],
+  hasAllEdges: boolean,
   document: Document,
   problems: Problem[],
 ): readonly string[] {
@@ -44,7 +45,7 @@ export function checkGraph(
       )
     seen.add(key)
   }
-  checkTriggers(nodes, edges, document, problems)
+  if (hasAllEdges) checkTriggers(nodes, edges, document, problems)
   const usable = edges.filter((edge) => nodes.has(edge.from) && nodes.has(edge.to))
   return order(nodes, usable, problems)
 }

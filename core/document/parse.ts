@@ -5,6 +5,8 @@ import type { Place, Problem, Range, Result } from '../problem.ts'
 import { problem } from '../problem.ts'
 import type { Document, DocumentEdge, DocumentNode, DocumentSource, OnError } from './document.ts'
 import { formProblems, notADocument } from './form-problems.ts'
+import type { ReadablePart } from './readable-part.ts'
+import { readablePart } from './readable-part.ts'
 import { documentSchema } from './schema.ts'
 
 export const documentCharactersMax = 2_000_000
@@ -12,7 +14,8 @@ export const documentDepthMax = 64
 
 /**
  * Reads a document from YAML or JSON (which is YAML too). Only its form is checked here; node types and configs are the planner's.
- * Answers all problems at once, each with its line, column and range.
+ * Answers all problems at once, each with its line, column and range. Where parts of it are of a wrong form and the rest can be read,
+ * it gives that rest, with the problems under `unread`; `plan` tells them with those that it finds.
  */
 export function parse(text: string): Result<Document> {
   const tooMuch = checkSize(text)
@@ -32,9 +35,12 @@ export function parse(text: string): Result<Document> {
   const none = notADocument(raw)
   if (none !== null) return { ok: false, problems: [none] }
   const parsed = documentSchema.safeParse(raw)
-  if (!parsed.success)
-    return { ok: false, problems: parsed.error.issues.flatMap((issue) => formProblems(issue, raw, source)) }
-  return build(parsed.data, source, lines)
+  if (parsed.success) return build(parsed.data, source, lines, null, [])
+  const { issues } = parsed.error
+  const problems = issues.flatMap((issue) => formProblems(issue, raw, source))
+  const rest = readablePart(raw, issues)
+  const read = documentSchema.safeParse(rest?.raw)
+  return rest !== null && read.success ? build(read.data, source, lines, rest, problems) : { ok: false, problems }
 }
 
 /** The place of a range of the document's text, with line and column. */
@@ -179,12 +185,21 @@ function sourceOf(text: string, yaml: YamlDocument.Parsed, lines: LineCounter): 
   }
 }
 
-function build(raw: z.output<typeof documentSchema>, source: DocumentSource, lines: LineCounter): Result<Document> {
-  const problems: Problem[] = []
+function build(
+  raw: z.output<typeof documentSchema>,
+  source: DocumentSource,
+  lines: LineCounter,
+  rest: ReadablePart | null,
+  known: readonly Problem[],
+): Result<Document> {
+  const problems: Problem[] = [...known]
+  let hasAllEdges = rest?.hasAllEdges !== false
   const edges: DocumentEdge[] = []
   raw.edges.forEach((edge, position) => {
+    if (rest?.edges.has(position)) return
     const read = typeof edge === 'string' ? readEdges(edge) : [{ fromPort: 'out', toPort: 'in', ...edge }]
     if (read === null) {
+      hasAllEdges = false
       const range = source.rangeOf(['edges', position])
       problems.push(
         problem(
@@ -196,8 +211,9 @@ function build(raw: z.output<typeof documentSchema>, source: DocumentSource, lin
       )
     } else for (const each of read) edges.push({ ...each, item: position })
   })
-  if (problems.length > 0) return { ok: false, problems }
   const nodes: Record<string, DocumentNode> = {}
+  for (const id of rest?.nodes ?? [])
+    nodes[id] = { type: '', label: null, config: {}, onError: null, into: 'replace', position: null }
   for (const [id, node] of Object.entries(raw.nodes))
     nodes[id] = {
       type: node.type,
@@ -223,6 +239,7 @@ function build(raw: z.output<typeof documentSchema>, source: DocumentSource, lin
       nodes,
       edges,
       tests: raw.tests,
+      ...(problems.length > 0 ? { unread: { problems, hasAllEdges } } : {}),
       source,
     },
   }
@@ -230,7 +247,7 @@ function build(raw: z.output<typeof documentSchema>, source: DocumentSource, lin
 
 /** `a -> b`, `a.port -> b.port`, and chains `a -> b -> c`; null when it is none of them. */
 function readEdges(text: string): readonly DocumentEdge[] | null {
-  const ends = text.split('->').map((part) => part.trim().match(/^([a-z][a-z0-9_-]*)(?:\.([A-Za-z0-9_-]+))?$/))
+  const ends = text.split('->').map((part) => part.trim().match(/^([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]+))?$/))
   if (ends.length < 2 || ends.length > 100) return null
   const edges: DocumentEdge[] = []
   for (let i = 0; i + 1 < ends.length; i++) {

@@ -29,6 +29,8 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
   const nodes = new Map<string, ResolvedNode>()
   const shapes = new Map<string, GraphNode>()
   for (const part of inlined.parts) {
+    for (const each of part.document.unread?.problems ?? [])
+      problems.push(part.name === undefined ? each : { ...each, place: { ...each.place, document: part.name } })
     const all = Object.entries(part.document.nodes).map(([id, node]) => ({ id, label: node.label ?? id }))
     for (const [id, node] of Object.entries(part.document.nodes)) {
       const place: PlaceAt = (path, field) =>
@@ -40,7 +42,7 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
       const shape = { id: part.prefix + id, place: place([]) }
       const definition = part.stands.get(id) ?? catalogue.find(node.type)
       if (definition === null) {
-        problems.push(unknownType(node.type, catalogue, place(['type'], 'type')))
+        if (node.type !== '') problems.push(unknownType(node.type, catalogue, place(['type'], 'type')))
         shapes.set(shape.id, { ...shape, definition: null, outputs: null })
         continue
       }
@@ -82,7 +84,8 @@ export function resolve(document: Document, catalogue: Catalogue, options: PlanO
       shapes.set(shape.id, resolved)
     }
   }
-  const order = checkGraph(shapes, inlined.edges, document, problems)
+  const hasAllEdges = inlined.parts.every((part) => part.document.unread?.hasAllEdges !== false)
+  const order = checkGraph(shapes, inlined.edges, hasAllEdges, document, problems)
   const graph = order.flatMap((id) => nodes.get(id) ?? [])
   checkDelivery(graph, document, problems)
   return { nodes: graph, edges: inlined.edges, problems }
@@ -204,6 +207,8 @@ function withExpressions(
   )
 }
 
+const upstreamCodes = ['expression.not-upstream', 'expression.several-upstream']
+
 function parseField(
   field: Expression<unknown>,
   text: string,
@@ -217,6 +222,8 @@ function parseField(
   const parsed = parseExpression(text, scope)
   if (!parsed.ok) {
     for (const each of parsed.problems) {
+      // An edge that could not be read may be the one that a reference goes back along.
+      if (document.unread?.hasAllEdges === false && upstreamCodes.includes(each.code)) continue
       const start =
         each.place.range === undefined ? null : document.source.offsetIn(['nodes', id, ...path], each.place.range.start)
       const at = place(path, path.join('.'))
