@@ -177,6 +177,11 @@ edges: [begin -> greet]
       (await cli(['dead-letter', ...args], { cwd })).err
     writeFileSync(join(cwd, 'ages.yaml'), document('$json.age'))
     writeFileSync(join(cwd, 'odd.ndjson'), '{"a":1}\n')
+    writeFileSync(join(cwd, 'reads.yaml'), 'millrace: 1\nname: ages\nnodes: { in: { type: stdin@1 } }\nedges: []\n')
+    writeFileSync(join(cwd, 'empty.ndjson'), '')
+    expect(await refused('replay', 'reads.yaml', '--file', 'empty.ndjson')).toContain(
+      'the triggers of reads.yaml take no values from here',
+    )
     expect(await refused('list')).toContain('name the document')
     expect(await refused('list', 'ages.yaml')).toContain('give kafka.consume a deadLetterTopic')
     expect(await refused('list', 'ages.yaml', '--node', 'x')).toContain('it has in, age, twice, out')

@@ -153,9 +153,11 @@ async function replayFile(path: string, file: string, options: LetterOptions): P
 
 /** The trigger that the values came from. Throws a UsageError where they cannot be run from there. */
 function entryFor({ plan, path }: Loaded, letters: readonly FileLetter[], file: string): string {
-  const entry = entryOf(plan, undefined, true)
+  const entry = plan.entries.some((each) => each.lifetime === 'event') ? entryOf(plan, undefined, true) : null
   if (entry === null)
-    throw new UsageError(`the triggers of ${path} take no values from here: send them to where it reads`)
+    throw new UsageError(
+      `the triggers of ${path} take no values from here: send them to where it reads; jq -c .value ${file} prints them`,
+    )
   const trigger = plan.nodes.find((each) => each.id === entry)?.index ?? -1
   for (const { workflow, failure } of letters) {
     if (workflow !== plan.workflow.id)
