@@ -1,6 +1,7 @@
 import { Argument, Command, CommanderError } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { holdYoungGeneration } from './boot-memory.ts'
+import { collectorOf } from './options.ts'
 import { clearProgress } from './progress-line.ts'
 import { outputEnded, outputFailure } from './standard-streams.ts'
 import { UsageError } from './usage-error.ts'
@@ -48,6 +49,8 @@ const worldOptions = (command: Command): Command =>
     .option(
       '--otlp <url>',
       'send those spans to a collector, over OTLP/HTTP',
+      // Only what was typed: a variable of the environment may be meant for other programs.
+      collectorOf,
       process.env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? process.env.OTEL_EXPORTER_OTLP_ENDPOINT,
     )
 

@@ -28,9 +28,15 @@ export function variablesOf(texts: readonly string[]): Readonly<Record<string, u
       const [, name, value] = text.match(/^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s) ?? []
       if (name === undefined || value === undefined)
         throw new UsageError(`--set got ${JSON.stringify(text)}, not NAME=VALUE; write for example --set rate=1.2`)
-      return [name, jsonOrText(value)]
+      return [name, variableOf(name, value)]
     }),
   )
+}
+
+/** The address of a collector of spans. */
+export function collectorOf(url: string): string {
+  if (URL.canParse(url) && /^https?:/.test(url)) return url
+  throw new UsageError(`--otlp is ${JSON.stringify(url)}; write for example --otlp http://127.0.0.1:4318`)
 }
 
 /** Addresses of modules that define tasks. */
@@ -41,10 +47,16 @@ export function taskModulesOf(files: readonly string[]): readonly URL[] {
   })
 }
 
-function jsonOrText(text: string): unknown {
+function variableOf(name: string, text: string): unknown {
+  let value: unknown
   try {
-    return JSON.parse(text)
+    value = JSON.parse(text)
   } catch {
     return text
   }
+  if (/^\s*-?\d+\s*$/.test(text) && !Number.isSafeInteger(value))
+    throw new UsageError(
+      `--set ${name}=${text}: numbers are exact up to ${Number.MAX_SAFE_INTEGER}, and this would become ${value}; as text it stays as it is: --set '${name}="${text.trim()}"'`,
+    )
+  return value
 }

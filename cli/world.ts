@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync } from 'node:fs'
+import { accessSync, appendFileSync, constants, existsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { openLetterShelves } from '../core/compile/letter-shelves.ts'
 import type { Plan } from '../core/document/plan.ts'
@@ -10,7 +10,7 @@ import { createHost } from '../server/host.ts'
 import { launch } from '../server/isolation/launch.ts'
 import type { OtlpTraces } from '../server/otlp-traces.ts'
 import type { WorldOptions } from './options.ts'
-import { taskModulesOf, variablesOf } from './options.ts'
+import { collectorOf, taskModulesOf, variablesOf } from './options.ts'
 import { UsageError } from './usage-error.ts'
 
 /** Where documents run that were named on a command line. */
@@ -37,6 +37,8 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
   const vars = variablesOf(options.set ?? [])
   const tasks = taskModulesOf(options.tasks ?? [])
   const extra = (options.allowFolder ?? []).map((each) => folderOf(each))
+  writable('--dead-letter', options.deadLetter)
+  writable('--trace', options.trace)
   const pools = await poolsFor(plans, tasks, parts.log)
   const traces = await tracesFor(plans, options.otlp, parts.log)
   const appended = appendTo(options.trace)
@@ -77,10 +79,8 @@ export async function createWorld(options: WorldOptions, plans: readonly Plan[],
 /** What speaks to a collector is loaded only where there is one, and a document that has spans for it. */
 async function tracesFor(plans: readonly Plan[], url: string | undefined, log: Log): Promise<OtlpTraces | null> {
   if (url === undefined || !plans.some((plan) => plan.settings.telemetry === 'trace')) return null
-  if (!URL.canParse(url) || !/^https?:/.test(url))
-    throw new UsageError(`--otlp is ${JSON.stringify(url)}; write for example --otlp http://127.0.0.1:4318`)
   const { otlpTraces } = await import('../server/otlp-traces.ts')
-  return otlpTraces({ url, version: packageJson.version, log })
+  return otlpTraces({ url: collectorOf(url), version: packageJson.version, log })
 }
 
 function bothOf(
@@ -107,6 +107,22 @@ async function poolsFor(
 function folderOf(path: string): string {
   if (!existsSync(path)) throw new UsageError(`--allow-folder names ${path}, but there is no such folder`)
   return resolve(path)
+}
+
+/** Throws a UsageError where a file cannot be appended to. It is looked at before anything runs: later, what should go there would be lost. */
+function writable(option: string, file: string | undefined): void {
+  if (file === undefined) return
+  try {
+    const there = existsSync(file)
+    if (there && statSync(file).isDirectory())
+      throw new UsageError(`${option} names ${file}, which is a folder; name a file`)
+    accessSync(there ? file : dirname(resolve(file)), constants.W_OK)
+  } catch (thrown) {
+    if (thrown instanceof UsageError) throw thrown
+    throw new UsageError(
+      `${option} names ${file}, which cannot be written: ${thrown instanceof Error ? thrown.message : thrown}`,
+    )
+  }
 }
 
 function appendTo(file: string | undefined): ((value: unknown) => void) | undefined {

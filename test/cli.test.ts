@@ -289,6 +289,16 @@ describe('what cannot be done', () => {
     [['run', hello, '--input', '@absent.json'], /absent\.json, which cannot be read/],
     [['run', hello, '--entry', 'side'], /--entry names "side", which is no trigger; there are begin/],
     [['run', hello, '--set', '1x'], /--set got "1x", not NAME=VALUE/],
+    [
+      ['run', hello, '--set', 'a=12345678901234567890'],
+      /numbers are exact up to 9007199254740991.*--set 'a="12345678901234567890"'/,
+    ],
+    [
+      ['run', hello, '--dead-letter', 'absent/failed.ndjson'],
+      /--dead-letter names absent\/failed\.ndjson, which cannot be written: ENOENT/,
+    ],
+    [['run', hello, '--trace', '.'], /--trace names \., which is a folder/],
+    [['run', hello, '--otlp', 'not a url'], /--otlp is "not a url"; write for example/],
     [['run', hello, '--tasks', 'absent.ts'], /--tasks names absent\.ts, but there is no such file/],
     [['run', hello, '--allow-folder', 'absent'], /--allow-folder names absent/],
     [['run', endless, '--input', '1'], /--input needs a trigger that takes it, such as manual; there are many/],
