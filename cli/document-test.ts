@@ -12,7 +12,7 @@ import { formatProblem } from '../core/problem.ts'
 import { testHost, testSource } from '../core/testing.ts'
 import { catalogue } from '../nodes.ts'
 import type { Loaded } from './load.ts'
-import { childOf } from './load.ts'
+import { calledFrom } from './load.ts'
 
 /** What left each port that the test names, in order, in plain JSON. */
 export type Got = Readonly<Record<string, readonly unknown[]>>
@@ -32,7 +32,7 @@ export async function runDocumentTest(loaded: Loaded, test: DocumentTest): Promi
     defineVersions({ 1: mockedNode() }, { latest: 1 }),
   ])
   const document = rewrite(loaded.document, test, got)
-  const planned = plan(document, types, { id: document.name, workflows: (name) => childOf(loaded.path, name) })
+  const planned = plan(document, types, { id: document.name, workflows: calledFrom(loaded.path) })
   if (!planned.ok) throw new NodeError('test.problems', planned.problems.map(formatProblem).join('\n  '))
   const host = testHost({ vars: () => test.vars, env: test.env })
   const pipeline = compile(planned.value, types, host)

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import type { Document } from '../core/document/document.ts'
 import { parse } from '../core/document/parse.ts'
-import type { Plan } from '../core/document/plan.ts'
+import type { Plan, PlanOptions } from '../core/document/plan.ts'
 import { plan } from '../core/document/plan.ts'
 import type { Problem, Result } from '../core/problem.ts'
 import { formatProblem, problem } from '../core/problem.ts'
@@ -20,7 +20,7 @@ export interface Loaded {
 export function load(path: string): Result<Loaded> {
   const document = readDocument(path)
   if (!document.ok) return document
-  const planned = plan(document.value, catalogue, { id: document.value.name, workflows: (name) => childOf(path, name) })
+  const planned = plan(document.value, catalogue, { id: document.value.name, workflows: calledFrom(path) })
   if (!planned.ok) return planned
   return {
     ok: true,
@@ -69,8 +69,11 @@ export function readDocument(path: string): Result<Document> {
   return parse(text)
 }
 
-/** The document that a call in `parent` names by its path, or the problems with its form; null when there is no such file. */
-export function childOf(parent: string, name: string): Result<Document> | null {
-  const path = resolve(dirname(parent), name)
-  return existsSync(path) ? readDocument(path) : null
+/** Finds called documents by their paths, each relative to the document that calls; their names are relative to `main`, the outermost. */
+export function calledFrom(main: string): PlanOptions['workflows'] {
+  const folder = dirname(resolve(main))
+  return (name, from) => {
+    const path = resolve(dirname(from === null ? resolve(main) : join(folder, from)), name)
+    return existsSync(path) ? { name: relative(folder, path), document: readDocument(path) } : null
+  }
 }

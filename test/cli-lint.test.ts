@@ -1,6 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { cli } from './cli-process.ts'
 
@@ -9,7 +9,10 @@ afterAll(() => rmSync(cwd, { recursive: true, force: true }))
 
 /** The problems that `lint` tells of the first of some files, as `file:line code`. */
 async function lint(files: Readonly<Record<string, string>>): Promise<readonly string[]> {
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(cwd, name)), { recursive: true })
+    writeFileSync(join(cwd, name), text)
+  }
   const { out } = await cli(['lint', Object.keys(files)[0] ?? ''], { cwd })
   return out
     .trimEnd()
@@ -56,6 +59,21 @@ describe('lint tells what is wrong and nothing that only follows from it', () =>
       'entry.yaml:4 document.unknown-node',
       'entry.yaml:5 config.missing',
       'main.yaml:11 document.unknown-edge-end',
+    ])
+  })
+
+  test('where documents call others, each by paths from its own folder, also in a ring', async () => {
+    const call = (path: string): string => `{ type: call@1, config: { workflow: ${path} } }`
+    const calling = (path: string): string => document(`  in: { type: manual@1 }\n  next: ${call(path)}`, 'in -> next')
+    const files = {
+      'top/main.yaml': calling('parts/a.yaml'),
+      'top/parts/a.yaml': calling('./b.yaml'),
+      'top/parts/b.yaml': calling('../../shared/c.yaml'),
+    }
+    const broken = document('  in: { type: manual@1 }\n  x: { type: mrge@1 }', 'in -> x')
+    expect(await lint({ ...files, 'shared/c.yaml': broken })).toEqual(['shared/c.yaml:5 document.unknown-node'])
+    expect(await lint({ ...files, 'shared/c.yaml': calling('../top/parts/b.yaml') })).toEqual([
+      'shared/c.yaml:5 call.recursion',
     ])
   })
 })

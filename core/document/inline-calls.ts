@@ -78,7 +78,7 @@ export function inlineCalls(
         node: prefix + id,
         field: 'config.workflow',
       })
-      const child = find(node.config.workflow, place, names)
+      const child = find(node.config.workflow, name ?? null, place, names)
       if (child === null) continue
       const trigger = triggerOf(child.document, catalogue, child.name, place, problems)
       if (trigger === undefined) continue
@@ -96,13 +96,27 @@ export function inlineCalls(
 
   const find = (
     given: unknown,
+    from: string | null,
     place: Place,
     names: readonly string[],
   ): { name: string; document: Document } | null => {
     // What is no plain text is told where the config is read.
     const told: Problem[] = []
-    const name = typeof given === 'string' ? plainText(given, [], () => place, told) : null
-    if (name === null || name === '' || told.length > 0) return null
+    const asked = typeof given === 'string' ? plainText(given, [], () => place, told) : null
+    if (asked === null || asked === '' || told.length > 0) return null
+    const child = options.workflows?.(asked, from) ?? null
+    if (child === null) {
+      problems.push(
+        problem(
+          'call.unknown-workflow',
+          place,
+          `there is no workflow ${JSON.stringify(asked)}`,
+          'Correct the name or path; paths are relative to the calling document.',
+        ),
+      )
+      return null
+    }
+    const { name, document } = child
     if (names.includes(name) || names.length > callDepthMax || nodeCount > nodesMax) {
       const why = names.includes(name)
         ? `calls itself: ${[...names, name].join(' -> ')}`
@@ -112,21 +126,9 @@ export function inlineCalls(
       )
       return null
     }
-    const child = options.workflows?.(name) ?? null
-    if (child === null) {
-      problems.push(
-        problem(
-          'call.unknown-workflow',
-          place,
-          `there is no workflow ${JSON.stringify(name)}`,
-          'Correct the name or path; paths are relative to the calling document.',
-        ),
-      )
-      return null
-    }
-    if (child.ok) return { name, document: child.value }
+    if (document.ok) return { name, document: document.value }
     if (!unreadable.has(name))
-      problems.push(...child.problems.map((each) => ({ ...each, place: { ...each.place, document: name } })))
+      problems.push(...document.problems.map((each) => ({ ...each, place: { ...each.place, document: name } })))
     unreadable.add(name)
     return null
   }

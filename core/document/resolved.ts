@@ -33,6 +33,14 @@ export interface ResolvedEdge {
 export interface PlanOptions {
   readonly id?: string
   readonly version?: string
-  /** Finds the document that a `call` node names, or the problems with its form; null when there is none. */
-  readonly workflows?: (name: string) => Result<Document> | null
+  /** Finds the document that a `call` node names in the document `from`, which is null for the outermost one; null when there is none. */
+  readonly workflows?: (name: string, from: string | null) => CalledDocument | null
+}
+
+/** A document that others call. */
+export interface CalledDocument {
+  /** The same wherever it is called from, though paths to it differ: so a ring is found, and so its problems name it. */
+  readonly name: string
+  /** What it says, or the problems with its form. */
+  readonly document: Result<Document>
 }

@@ -35,7 +35,7 @@ async function run(children: Readonly<Record<string, string>>, input: readonly u
 function documents(children: Readonly<Record<string, string>>) {
   return (name: string) => {
     const text = children[name]
-    return text === undefined ? null : parse(text)
+    return text === undefined ? null : { name, document: parse(text) }
   }
 }
 
