@@ -1,3 +1,4 @@
+import { jsonText } from '../core/json/json-text.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { standardStreams } from './standard-streams.ts'
 
@@ -22,7 +23,7 @@ export function printLastValues(pipeline: Pipeline): () => Promise<void> {
     for (const port of node.outputs) {
       if (edges.some((edge) => edge.from === node.index && edge.fromPort === port)) continue
       pipeline.tap(node.id, port, (messages) => {
-        for (const each of messages) held += `${JSON.stringify(each.value) ?? 'null'}\n`
+        for (const each of messages) held += `${jsonText(each.value) ?? 'null'}\n`
         if (held.length >= heldCharactersMax) flush()
         else if (!asked) {
           asked = true

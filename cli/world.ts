@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { openLetterShelves } from '../core/compile/letter-shelves.ts'
 import type { Plan } from '../core/document/plan.ts'
 import type { DeadLetter, Host, Log, Pools, Span } from '../core/host.ts'
+import { jsonText } from '../core/json/json-text.ts'
 import type { Pipeline } from '../core/pipeline.ts'
 import { catalogue } from '../nodes.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -131,7 +132,7 @@ function appendTo(file: string | undefined): ((value: unknown) => void) | undefi
 }
 
 function write(letters: readonly DeadLetter[], file: string | undefined, log: Log): void {
-  if (file !== undefined) appendFileSync(file, letters.map((letter) => `${JSON.stringify(letter)}\n`).join(''))
+  if (file !== undefined) appendFileSync(file, letters.map((letter) => `${jsonText(letter)}\n`).join(''))
   else
     for (const { workflow, failure } of letters)
       log.write('error', `dead letter: ${failure.message}`, { workflow, node: failure.node, code: failure.code })

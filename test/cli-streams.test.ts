@@ -34,6 +34,15 @@ describe.skipIf(!existsSync('/dev/full'))('output that cannot be written', () =>
   })
 })
 
+test('bytes are printed, and kept as dead letters, as base64', async () => {
+  const nodes = `in: { type: stdin@1, config: { format: bytes } }, a: { type: merge@1 }, f: { type: stop-and-error@1, config: { message: no } }`
+  writeFileSync(join(cwd, 'bytes.yaml'), `millrace: 1\nname: bytes\nnodes: { ${nodes} }\nedges: [in -> a, in -> f]\n`)
+  const args = ['run', 'bytes.yaml', '--dead-letter', 'bytes.ndjson']
+  const { out } = await startCli(args, { cwd, input: 'abc' }).done
+  expect(out).toBe('"YWJj"\n')
+  expect(JSON.parse(readFileSync(join(cwd, 'bytes.ndjson'), 'utf8'))).toMatchObject({ value: 'YWJj' })
+})
+
 describe('lines of standard input', () => {
   test('run as they come', async () => {
     const running = startCli(['run', 'hello.yaml', '--input', '-'], { cwd })
