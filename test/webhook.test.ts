@@ -140,11 +140,13 @@ describe('a webhook', () => {
     expect(letters).toEqual([])
     const failed = await post(`${server.url}/x`, {})
     const message = expect.stringContaining('$json.body.user is undefined')
-    expect([failed.status, await failed.json()]).toEqual([500, { error: { code: 'node.type-error', message } }])
+    // The letter has the cause; the caller, who may be anybody, only its code.
+    const told = { code: 'node.type-error', message: 'the request could not be worked on' }
+    expect([failed.status, await failed.json()]).toEqual([500, { error: told }])
     expect(letters).toMatchObject([{ failure: { node: 'a', message } }])
   })
 
-  test('one whose answer itself cannot be made gives 500 with the cause', async () => {
+  test('one whose answer itself cannot be made gives 500 with the code', async () => {
     const { server } = await serving(
       '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: { type: respond@1, config: { status: "{{ $json.body.status }}" } }',
       'hook -> a',

@@ -67,12 +67,14 @@ export class Answer implements ScopeOpener {
       return
     }
     if (this.#reply.answered) return
-    // A request whose message lies in the dead-letter has not been served, whatever became of the execution.
-    const told = failure ?? this.#letter
-    if (told === null) this.#reply.send(204, '')
-    else
-      this.#reply.send(told.code === 'execution.stopped' ? 503 : 500, {
-        error: { code: told.code, message: told.message },
+    if (failure !== null)
+      this.#reply.send(failure.code === 'execution.stopped' ? 503 : 500, {
+        error: { code: failure.code, message: failure.message },
       })
+    // A request whose message lies in the dead-letter has not been served, whatever became of the execution. The letter has the
+    // cause; a caller, who may be anybody, does not: it may name addresses and folders of this host.
+    else if (this.#letter !== null)
+      this.#reply.send(500, { error: { code: this.#letter.code, message: 'the request could not be worked on' } })
+    else this.#reply.send(204, '')
   }
 }
