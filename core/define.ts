@@ -39,9 +39,11 @@ export interface Definition<C> {
   readonly partitioned?: boolean
   /**
    * Which system's transactions the node takes part in, for `delivery: exactly-once`: triggers and sinks of one workflow must name the same.
-   * Null where this config cannot.
+   * Where this config can take part in none: why, and what to do about that.
    */
-  readonly transactions?: (config: C) => string | null
+  readonly transactions?: (
+    config: C,
+  ) => { readonly system: string } | { readonly message: string; readonly remedy: string }
   /** Opens the place where a trigger keeps its dead letters, so that they can be listed and sent again; null where this config names none. */
   readonly deadLetters?: (config: C, context: NodeContext) => Promise<LetterShelf | null>
   /** Keeps something between messages; two triggers of different lifetimes must not both reach it. */

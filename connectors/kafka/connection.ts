@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { NodeContext } from '../../core/define.ts'
 import { constant, startExpression } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
-import type { ConnectionOptions, SaslOptions, TlsOptions } from './driver.ts'
+import type { ConnectionOptions, DriverName, SaslOptions, TlsOptions } from './driver.ts'
 import { driverNames } from './driver.ts'
 
 const text = (max: number) => startExpression(z.string().min(1).max(max))
@@ -65,9 +65,17 @@ export function connectionOf(config: ConnectionConfig, context: NodeContext): Co
   }
 }
 
-/** Which cluster the fields name, for the plan: two nodes with the same text speak to the same cluster. */
-export function clusterOf(config: ConnectionConfig): string {
-  return config.brokers.map((each) => each.text ?? each.constant ?? '').join(',')
+/** For the plan: which cluster's transactions a node takes part in. Two with the same text of `brokers` speak to the same one. */
+export function transactionsOf(
+  config: ConnectionConfig & { readonly driver: DriverName },
+): { readonly system: string } | { readonly message: string; readonly remedy: string } {
+  if (config.driver === 'kafkajs')
+    return {
+      message:
+        'kafkajs does not tie offsets to the member that read them, so another member may read and write the same again',
+      remedy: 'Use the driver `batch` or `platformatic`, or set `delivery: at-least-once`.',
+    }
+  return { system: config.brokers.map((each) => each.text ?? each.constant ?? '').join(',') }
 }
 
 function brokersOf(config: ConnectionConfig, context: NodeContext): readonly string[] {

@@ -98,6 +98,8 @@ export interface Consumer {
   seek(partitions: readonly Partition[], to: StartAt): Promise<readonly Position[]>
   /** Commits in the group, fenced by its generation. A retriable NodeError `kafka.rebalancing` when the group is moving. */
   commit(positions: readonly Position[]): Promise<void>
+  /** What the group has committed of partitions that are ours; those of which it has committed nothing are left out. */
+  committed(partitions: readonly Partition[]): Promise<readonly Position[]>
   /** For each partition that is ours: the next offset that will be given out by `take`, and the partition's end (last stable offset with read-committed) as of the last fetch. */
   state(): readonly (Position & { readonly end: number; readonly fetchedAtMs: number })[]
   /** What a transaction needs to commit this group's offsets; null without a group or outside of a generation. */

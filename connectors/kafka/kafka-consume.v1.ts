@@ -2,13 +2,13 @@ import { z } from 'zod'
 import type { TriggerContext } from '../../core/define.ts'
 import { define, startExpression } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
-import { clusterOf, connectionFields, connectionOf } from './connection.ts'
+import { connectionFields, connectionOf, transactionsOf } from './connection.ts'
 import { createTopics } from './create-topics.ts'
 import { DeadLetterShelf } from './dead-letter-shelf.ts'
 import { DeadLetterTopic } from './dead-letter-topic.ts'
 import type { Decoder } from './decode.ts'
 import { plainDecoder, plainForms } from './decode.ts'
-import type { ConnectionOptions, ConsumerOptions, Driver, Position, ProducerOptions, StartAt } from './driver.ts'
+import type { ConnectionOptions, ConsumerOptions, ProducerOptions, StartAt } from './driver.ts'
 import { KafkaSource } from './kafka-source.ts'
 import { openDriver } from './open-driver.ts'
 import { sharedRounds } from './shared-rounds.ts'
@@ -140,7 +140,10 @@ export const kafkaConsumeV1 = define({
   freshValues: true,
   outside: true,
   partitioned: true,
-  transactions: (config) => (config.group === undefined ? null : clusterOf(config)),
+  transactions: (config) =>
+    config.group === undefined
+      ? { message: 'it has no group, whose positions a transaction could hold', remedy: 'Name a `group`.' }
+      : transactionsOf(config),
   config: schema,
   deadLetters: async (config, context) => {
     if (config.deadLetterTopic === undefined) return null
@@ -246,7 +249,6 @@ async function open(config: Config, context: TriggerContext): Promise<KafkaSourc
       commitMs: config.commitMs,
       revokeMsMax: Math.floor(config.rebalanceMsMax / 3),
       untilCaughtUp: config.until === 'caught-up',
-      committedOf: rounds === null ? null : () => groupPositions(driver, connection, config, topics, context),
     },
     deadLetters,
     rounds,
@@ -354,21 +356,5 @@ function transactionProducer(connection: ConnectionOptions, config: Config, cont
   return {
     ...plainProducer(connection),
     transaction: { id: `${id}.${lane}`, msMax: Math.max(10_000, config.transactionMs * 10) },
-  }
-}
-
-async function groupPositions(
-  driver: Driver,
-  connection: ConnectionOptions,
-  config: Config,
-  topics: readonly string[],
-  context: TriggerContext,
-): Promise<readonly Position[]> {
-  if (config.group === undefined) return []
-  const admin = await driver.openAdmin(connection)
-  try {
-    return await admin.groupOffsets(context.value(config.group), topics)
-  } finally {
-    await admin.close()
   }
 }

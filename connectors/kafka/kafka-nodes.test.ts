@@ -1,7 +1,11 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import avro from 'avsc'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { parse } from '../../core/document/parse.ts'
 import { validate } from '../../core/document/plan.ts'
+import type { Pipeline } from '../../core/pipeline.ts'
 import { catalogue } from '../../nodes.ts'
 import { noKafka } from '../../test/services/kafka.ts'
 import { noSchemaRegistry, startSchemaRegistry } from '../../test/services/schema-registry.ts'
@@ -379,6 +383,62 @@ edges: [in -> up, up -> out]
     const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
     expect([...numbers].sort((a, b) => a - b)).toEqual(Array.from({ length: 3_000 }, (_, n) => n))
   })
+
+  test('of two with the same transaction id the older one fails, and ends', async () => {
+    const [from, to, group] = [await flows.topic(2), await flows.topic(), id()]
+    await flows.write(from, orders(10))
+    const older = await flows.start(copy(from, to, group, ', transactionId: same'))
+    const execution = await older.open()
+    await until(async () => (await flows.groupOffset(group, from)) === 10, 'it has begun')
+    const younger = await flows.start(copy(from, to, group, ', transactionId: same'))
+    await younger.open()
+    await flows.write(from, orders(100))
+    expect(await execution?.done).toMatchObject({ state: 'failed', failure: { code: 'kafka.fenced', node: 'in' } })
+    await older.release()
+    await until(async () => (await flows.groupOffset(group, from)) === 110, 'the younger one goes on', 60_000)
+    expect(await flows.json(to)).toHaveLength(110)
+  })
+
+  test('what could not be written before its partition went to another member is written by that one alone', async () => {
+    const [from, to, group] = [await flows.topic(4), await flows.topic(), id()]
+    await flows.write(
+      from,
+      Array.from({ length: 40 }, (_, n) => ({ value: JSON.stringify({ n }), partition: n % 4 })),
+    )
+    const asked = Promise.withResolvers<void>()
+    const answer = Promise.withResolvers<void>()
+    const slow = createServer((_request, response) => {
+      asked.resolve()
+      void answer.promise.then(() => response.setHeader('content-type', 'application/json').end('{}'))
+    }).listen(0, '127.0.0.1')
+    onTestFinished(() => void slow.close())
+    await once(slow, 'listening')
+    const { port } = slow.address() as AddressInfo
+    const member = (name: string, more: string, edges: string): Promise<Pipeline> =>
+      flows.start(`
+millrace: 1
+name: t
+settings: { delivery: exactly-once }
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${group}, transactionMs: 50, heartbeatMs: 500, rebalanceMsMax: 6000, transactionId: ${name} } }
+  ${more}out: { type: kafka.produce@1, config: { KAFKA, topic: ${to} } }
+edges: [${edges}]
+`)
+    const first = await member(
+      'first',
+      `ask: { type: http.request@1, into: merge, config: { url: 'http://127.0.0.1:${port}/' } }\n  `,
+      'in -> ask, ask -> out',
+    )
+    await first.open()
+    await asked.promise
+    const second = await member('second', '', 'in -> out')
+    await second.open()
+    await until(async () => (await flows.groupOffset(group, from)) === 20, 'the second has written its share', 60_000)
+    answer.resolve()
+    await until(async () => (await flows.groupOffset(group, from)) === 40, 'the first has written the rest', 60_000)
+    const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n))
+  })
 })
 
 describe('a document', () => {
@@ -391,8 +451,9 @@ nodes:
   in: { type: kafka.consume@1, config: { brokers: ["a:1"], topic: t, heartbeatMs: 20000 } }
   sum: { type: aggregate@1, config: { count: 2 } }
   out: { type: kafka.produce@1, config: { brokers: ["b:1"], topic: x, acks: leader } }
+  other: { type: kafka.produce@1, config: { brokers: ["a:1"], topic: x, driver: kafkajs } }
   file: { type: file.append@1, config: { path: x } }
-edges: [in -> sum, sum -> out, sum -> file]
+edges: [in -> sum, sum -> out, sum -> other, sum -> file]
 `)
     if (!document.ok) throw new Error('it does not parse')
     const problems = validate(document.value, catalogue)
@@ -401,7 +462,8 @@ edges: [in -> sum, sum -> out, sum -> file]
         'file: file (file.append) takes part in no transaction',
         'in: a consumer has either a group or partitions of its own',
         'in: 20000 ms is too seldom for a session of 30000 ms',
-        'in: in (kafka.consume) takes part in no transaction',
+        'in: in (kafka.consume) takes part in no transaction: it has no group, whose positions a transaction could hold',
+        'other: other (kafka.produce) takes part in no transaction: kafkajs does not tie offsets to the member that read them, so another member may read and write the same again',
         'out: idempotent records need acks: all, and this says leader',
         'sum: sum keeps messages beyond the transaction that they came in',
       ].sort(),

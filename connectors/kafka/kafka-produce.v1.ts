@@ -4,7 +4,7 @@ import { define, expression, readsBatch } from '../../core/define.ts'
 import { failureOf } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { Scope } from '../../core/flow/scope.ts'
-import { clusterOf, connectionFields, connectionOf } from './connection.ts'
+import { connectionFields, connectionOf, transactionsOf } from './connection.ts'
 import { createTopics } from './create-topics.ts'
 import type { Draft, Producer, ProducerOptions } from './driver.ts'
 import { openDriver } from './open-driver.ts'
@@ -74,7 +74,7 @@ export const kafkaProduceV1 = define({
   inputs: ['in'],
   outputs: [],
   outside: true,
-  transactions: (config) => clusterOf(config),
+  transactions: (config) => transactionsOf(config),
   config: schema,
   check: (config) =>
     config.idempotent && config.acks !== 'all'

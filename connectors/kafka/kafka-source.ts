@@ -19,8 +19,6 @@ export interface KafkaSourceOptions extends ReadOptions {
   readonly revokeMsMax: number
   /** Ends the execution when there is nothing more to read. */
   readonly untilCaughtUp: boolean
-  /** With transactions: what the group has committed, as the brokers know it. */
-  readonly committedOf: (() => Promise<readonly Position[]>) | null
 }
 
 /** A batch in flight. */
@@ -200,12 +198,11 @@ export class KafkaSource implements Source, ConsumerEvents {
       this.#turn = this.#turn.filter((other) => other !== each)
     }
     try {
-      if (reason === 'lost') this.#rounds?.doom(lostFailure(this.#context.node))
-      else if (this.#rounds !== null) await this.#within(this.#rounds.end())
-      else {
-        await this.#within(this.#idle(leaving))
-        await this.#commit()
-      }
+      const hasEnded =
+        reason === 'rebalance' && (await this.#within(this.#rounds === null ? this.#idle(leaving) : this.#rounds.end()))
+      // Another member reads again what the round has read of these, so nothing of it may last.
+      if (!hasEnded) this.#rounds?.doom(lostFailure(this.#context.node))
+      if (this.#rounds === null && reason === 'rebalance') await this.#commit()
     } catch (thrown) {
       this.trouble(failureOf(thrown, this.#context.node))
     }
@@ -375,7 +372,7 @@ export class KafkaSource implements Source, ConsumerEvents {
 
   /** Goes back to where the last transaction ended. */
   async #rewind(consumer: Consumer): Promise<void> {
-    this.#noteCommitted((await this.#options.committedOf?.()) ?? [])
+    this.#noteCommitted(await consumer.committed([...this.#owned.values()]))
     for (const each of [...this.#owned.values()]) {
       const offset = each.committed ?? each.begin
       if (offset !== null) this.#goTo(await consumer.seek([each], { kind: 'offset', offset }), true)
@@ -411,12 +408,13 @@ export class KafkaSource implements Source, ConsumerEvents {
     })
   }
 
-  #within(work: Promise<void>): Promise<void> {
+  /** Whether it was done while a partition that goes away may take its time. */
+  #within(work: Promise<void>): Promise<boolean> {
     let cancel = (): void => undefined
-    const limit = new Promise<void>((resolve) => {
-      cancel = this.#context.host.clock.after(this.#options.revokeMsMax, resolve)
+    const limit = new Promise<false>((resolve) => {
+      cancel = this.#context.host.clock.after(this.#options.revokeMsMax, () => resolve(false))
     })
-    return Promise.race([work, limit]).finally(cancel)
+    return Promise.race([work.then(() => true), limit]).finally(cancel)
   }
 }
 

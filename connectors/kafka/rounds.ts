@@ -39,6 +39,7 @@ export class Rounds {
   #epoch = 0
   #records = 0
   #cancelTimer = (): void => undefined
+  #isClosing = false
   readonly #waiting: (() => void)[] = []
   readonly #enders: (() => void)[] = []
 
@@ -120,6 +121,7 @@ export class Rounds {
   /** Commits the round that is under way when all of it is `written`, and undoes it otherwise. */
   async close(written = false): Promise<void> {
     this.#cancelTimer()
+    this.#isClosing = true
     if (this.#state === 'finishing' || this.#state === 'beginning') await this.end()
     const unfinished = this.#state === 'open' || this.#state === 'ending'
     if (unfinished && written && this.#doomed === null) {
@@ -132,7 +134,7 @@ export class Rounds {
     this.#producer = null
     if (undo) await producer?.transaction?.abort().catch(() => undefined)
     await producer?.close()
-    for (const resolve of this.#enders.splice(0)) resolve()
+    this.#shut()
   }
 
   async #begin(): Promise<void> {
@@ -181,8 +183,7 @@ export class Rounds {
     if (this.#state === 'shut') return
     this.#reader?.trouble(failure)
     if (failure.code === 'kafka.fenced' && !(await this.#isOurs())) {
-      this.#reader?.fail(failure)
-      return
+      return this.#shut(failure)
     }
     for (let attempt = 0; ; attempt++) {
       try {
@@ -190,19 +191,15 @@ export class Rounds {
         this.#producer = null
         await old?.transaction?.abort().catch(() => undefined)
         await old?.close().catch(() => undefined)
-        if (this.#open === null || this.#isShut()) return
+        if (this.#open === null || this.#isClosing) return this.#shut()
         this.#producer = await this.#open(this.#wanted[0] ?? {})
         await this.#reader?.rewind()
         this.#rest()
         return
       } catch (thrown) {
         const next = failureOf(thrown, null)
-        if (this.#isShut()) return
         this.#reader?.trouble(next)
-        if (!next.retriable || next.code === 'kafka.fenced') {
-          this.#reader?.fail(next)
-          return
-        }
+        if (!next.retriable || next.code === 'kafka.fenced') return this.#shut(next)
         await new Promise<void>((resolve) => void this.#clock.after(Math.min(250 * 2 ** attempt, 10_000), resolve))
       }
     }
@@ -213,9 +210,11 @@ export class Rounds {
     return (await this.#producer?.transaction?.isOurs()) ?? false
   }
 
-  /** The state may have changed while something was awaited. */
-  #isShut(): boolean {
-    return this.#state === 'shut'
+  /** No round follows. */
+  #shut(failure: Failure | null = null): void {
+    this.#state = 'shut'
+    for (const resolve of this.#enders.splice(0)) resolve()
+    if (failure !== null) this.#reader?.fail(failure)
   }
 
   #rest(): void {

@@ -21,24 +21,23 @@ function checkExactlyOnce(nodes: readonly ResolvedNode[], problems: Problem[]): 
   const triggers = nodes.filter((node) => node.definition.face.kind.endsWith('trigger'))
   const [first, second] = triggers
   if (first === undefined) return
-  const system = systemOf(first)
+  const parts = new Map(nodes.map((node) => [node, node.definition.transactions?.(node.config) ?? null]))
+  const ofFirst = parts.get(first)
   if (second !== undefined)
     say(second, 'is a second trigger, and a transaction holds the positions of one', 'Make it a workflow of its own.')
   for (const node of nodes) {
-    const { face, stateful, transactions } = node.definition
+    const { face, stateful } = node.definition
     if (node === first || face.kind === 'sink') {
-      if (transactions === undefined || systemOf(node) === null)
-        say(node, `(${node.definition.name}) takes part in no transaction`, remedy)
-      else if (system !== null && systemOf(node) !== system)
-        say(node, `writes to another system than ${first.id} reads from: ${systemOf(node)} and ${system}`, remedy)
+      const part = parts.get(node) ?? null
+      if (part === null) say(node, `(${node.definition.name}) takes part in no transaction`, remedy)
+      else if ('message' in part)
+        say(node, `(${node.definition.name}) takes part in no transaction: ${part.message}`, part.remedy)
+      else if (ofFirst && 'system' in ofFirst && part.system !== ofFirst.system)
+        say(node, `writes to another system than ${first.id} reads from: ${part.system} and ${ofFirst.system}`, remedy)
     } else if (stateful === true) say(node, 'keeps messages beyond the transaction that they came in', remedy)
     else if (face.kind === 'async' && face.limits(node.config).order === 'none')
       say(node, 'lets results overtake each other, so a transaction may not hold what was read for it', remedy)
   }
-}
-
-function systemOf(node: ResolvedNode): string | null {
-  return node.definition.transactions?.(node.config) ?? null
 }
 
 function checkLanes(nodes: readonly ResolvedNode[], document: Document, problems: Problem[]): void {

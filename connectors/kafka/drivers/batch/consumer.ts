@@ -106,6 +106,11 @@ class BatchConsumer implements Consumer {
     await this.#group.commit(positions)
   }
 
+  async committed(partitions: readonly Partition[]): Promise<readonly Position[]> {
+    const ours = this.#ours(partitions)
+    return ours.length === 0 || this.#group === null ? [] : this.#group.committed(ours)
+  }
+
   state(): ReturnType<Consumer['state']> {
     return [...this.#partitions.values()]
       .filter((each) => each.isPlaced)

@@ -123,7 +123,7 @@ export class Group {
     })
   }
 
-  /** Offsets that the group has committed of some partitions; those without one are left out. */
+  /** What the group has committed of some partitions; those without an offset are left out. */
   async committed(partitions: readonly Partition[]): Promise<readonly Position[]> {
     const topics = [...Map.groupBy(partitions, (each) => each.topic)].map(([name, each]) => ({
       name,

@@ -181,6 +181,15 @@ class KafkajsConsumer implements Consumer {
     }
   }
 
+  async committed(partitions: readonly Partition[]): Promise<readonly Position[]> {
+    const { group, requestMsMax } = this.#options
+    const topics = [...new Set(partitions.map((each) => each.topic))]
+    if (group === null || topics.length === 0) return []
+    const wanted = new Set(partitions.map(keyOf))
+    const found = await insist(requestMsMax, () => this.#admin.groupOffsets(group.id, topics))
+    return found.filter((each) => wanted.has(keyOf(each)))
+  }
+
   state(): ReturnType<Consumer['state']> {
     return [...this.#owned.values()].map(({ topic, partition, next, end, fetchedAtMs }) => ({
       topic,
@@ -269,12 +278,8 @@ class KafkajsConsumer implements Consumer {
   }
 
   async #position(partitions: readonly Owned[]): Promise<void> {
-    const { group, from, requestMsMax } = this.#options
-    const topics = [...new Set(partitions.map((each) => each.topic))]
-    const committed =
-      group === null || topics.length === 0
-        ? []
-        : await insist(requestMsMax, () => this.#admin.groupOffsets(group.id, topics))
+    const { from } = this.#options
+    const committed = await this.committed(partitions)
     const known = new Set(committed.map(keyOf))
     const fresh = partitions.filter((each) => !known.has(keyOf(each)))
     const positions = new Map(

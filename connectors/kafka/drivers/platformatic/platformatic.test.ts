@@ -1,5 +1,5 @@
 import { conformance } from '../../conformance.ts'
-import { expiry } from '../../conformance-transactions.ts'
+import { strictTransactions } from '../../conformance-transactions.ts'
 
 conformance('platformatic')
-expiry('platformatic')
+strictTransactions('platformatic')
