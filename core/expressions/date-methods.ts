@@ -2,6 +2,7 @@ import type { DateTime, DateTimeUnit, Duration, DurationUnit } from 'luxon'
 import { isDateTime, isDuration, luxon } from './dates.ts'
 import { limits } from './limits.ts'
 import { describeValue, shownArgument } from './runtime.ts'
+import { toJsonString } from './text-codes.ts'
 
 type DateMethod = (date: DateTime, ...args: readonly unknown[]) => unknown
 type DurationMethod = (duration: Duration, ...args: readonly unknown[]) => unknown
@@ -21,7 +22,7 @@ export const dateMethods: Readonly<Record<string, DateMethod>> = {
   toISODate: (date) => date.toISODate(),
   toISOTime: (date) => date.toISOTime(),
   toFormat: (date, format) => date.toFormat(dateText(format, 'toFormat')),
-  format: (date, format) => date.toFormat(dateText(format, 'format')),
+  format: (date, format) => date.toFormat(dateText(format ?? 'yyyy-MM-dd', 'format')),
   toMillis: (date) => date.toMillis(),
   toSeconds: (date) => date.toSeconds(),
   toUnixInteger: (date) => date.toUnixInteger(),
@@ -40,6 +41,19 @@ export const dateMethods: Readonly<Record<string, DateMethod>> = {
   diff: (date, other, units) => date.diff(dateOf(other, 'diff'), durationUnits(units)),
   hasSame: (date, other, unit) => date.hasSame(dateOf(other, 'hasSame'), dateUnit(unit)),
   equals: (date, other) => date.equals(dateOf(other, 'equals')),
+  diffTo: (date, other, units) =>
+    lengthIn(date.diff(dateOf(other, 'diffTo'), durationUnits(units ?? 'days')), units ?? 'days'),
+  isBetween: (date, from, to) => {
+    const [first = 0, last = 0] = [dateOf(from, 'isBetween').toMillis(), dateOf(to, 'isBetween').toMillis()].sort(
+      (a, b) => a - b,
+    )
+    return date.toMillis() > first && date.toMillis() < last
+  },
+  extract: (date, part) => partOf(date, part ?? 'week'),
+  toDateTime: (date) => date,
+  toJsonString,
+  isEmpty: () => false,
+  isNotEmpty: () => true,
 }
 
 /** The methods of luxon's Duration. */
@@ -99,6 +113,63 @@ export const dateFunctions: Readonly<Record<string, (...args: readonly unknown[]
   'Duration.fromObject': (parts) => luxon().Duration.fromObject(numbersOf(parts, 'Duration.fromObject')),
   'Duration.fromISO': (text) => luxon().Duration.fromISO(dateText(text, 'Duration.fromISO')),
   'Duration.fromMillis': (time) => luxon().Duration.fromMillis(numberOf(time, 'Duration.fromMillis')),
+}
+
+/** The date of a text: ISO, SQL, HTTP or mail form; with a format, in that, or counted in the `s`, `ms` or `us` since 1970. */
+export function dateOfText(text: string, format: unknown): DateTime {
+  const value = dateText(text, 'toDateTime')
+  const { DateTime } = luxon()
+  if (format !== undefined) {
+    const form = dateText(format, 'toDateTime')
+    return validDate(form in unitMs ? dateOfNumber(Number(value), form) : DateTime.fromFormat(value, form))
+  }
+  const forms = [DateTime.fromISO, DateTime.fromSQL, DateTime.fromRFC2822, DateTime.fromHTTP]
+  const dates = forms.map((read) => read(value))
+  return validDate(dates.find((date) => date.isValid))
+}
+
+function validDate(date: DateTime | undefined): DateTime {
+  if (date?.isValid === true) return date
+  throw new TypeError('toDateTime found a text that is no date in this form.')
+}
+
+/** The date of a number of milliseconds since 1970, or of another unit: `s`, `us`, or `excel` for days of a sheet. */
+export function dateOfNumber(number: number, unit: unknown): DateTime {
+  const { DateTime } = luxon()
+  // A sheet counts days from 1899-12-30, whatever the zone.
+  if (unit === 'excel') return DateTime.fromMillis((number - 25_569) * 86_400_000, { zone: 'utc' })
+  const ms = unit === undefined ? 1 : unitMs[String(unit)]
+  if (ms === undefined) throw new TypeError(`toDateTime counts in s, ms, us or excel, not ${shownArgument(unit)}.`)
+  return DateTime.fromMillis(number * ms)
+}
+
+const unitMs: Readonly<Record<string, number>> = { s: 1_000, ms: 1, us: 0.001 }
+
+/** In one unit a number, in several an object. */
+function lengthIn(duration: Duration, units: unknown): unknown {
+  return Array.isArray(units) ? duration.toObject() : duration.as(durationUnit(units))
+}
+
+const dateParts = [
+  'year',
+  'quarter',
+  'month',
+  'week',
+  'weekNumber',
+  'day',
+  'weekday',
+  'ordinal',
+  'hour',
+  'minute',
+  'second',
+  'millisecond',
+] as const
+
+function partOf(date: DateTime, part: unknown): number {
+  const name = dateParts.find((each) => each === part || `${each}s` === part)
+  if (name === undefined)
+    throw new TypeError(`extract needs one of ${dateParts.join(', ')}, not ${shownArgument(part)}.`)
+  return name === 'week' ? date.weekNumber : date[name]
 }
 
 const dateUnits = ['year', 'quarter', 'month', 'week', 'day', 'hour', 'minute', 'second', 'millisecond'] as const

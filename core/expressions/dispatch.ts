@@ -1,13 +1,16 @@
 import { dateFunctions, dateMethods, durationMethods, jsDateMethods } from './date-methods.ts'
-import { isDateTime, isDuration, luxon, withoutDates } from './dates.ts'
+import { isDateTime, isDuration, withoutDates } from './dates.ts'
 import { charge } from './fuel.ts'
 import type { Call } from './function-calls.ts'
 import { functionCalls } from './function-calls.ts'
 import { listMethods } from './list-methods.ts'
 import type { Kind } from './methods.ts'
 import { functionByName, methodByName } from './methods.ts'
+import { numberMethods } from './number-methods.ts'
+import { objectMethods } from './object-methods.ts'
 import { isRegex } from './regex.ts'
-import { bounded, checkedReceiver, describeValue, keyOf, measure, operand, shownArgument } from './runtime.ts'
+import { bounded, checkedReceiver, describeValue, measure, operand } from './runtime.ts'
+import { toJsonString } from './text-codes.ts'
 import { regexMethods, textMethods } from './text-methods.ts'
 
 type Method = (receiver: unknown, ...args: readonly unknown[]) => unknown
@@ -63,74 +66,12 @@ function cached<F>(made: Map<string, F>, name: string, make: (name: string) => F
   return fresh
 }
 
-const numberMethods: Readonly<Record<string, (number: number, ...args: readonly unknown[]) => unknown>> = {
-  toFixed: (number, digits) => {
-    try {
-      return number.toFixed(Number(digits ?? 0))
-    } catch (error) {
-      throw outOfRange(error, 'toFixed needs 0 to 100 digits', digits)
-    }
-  },
-  toPrecision: (number, digits) => {
-    try {
-      return number.toPrecision(digits === undefined ? undefined : Number(digits))
-    } catch (error) {
-      throw outOfRange(error, 'toPrecision needs 1 to 100 digits', digits)
-    }
-  },
-  toExponential: (number, digits) => {
-    try {
-      return number.toExponential(digits === undefined ? undefined : Number(digits))
-    } catch (error) {
-      throw outOfRange(error, 'toExponential needs 0 to 100 digits', digits)
-    }
-  },
-  round,
-  floor: (number) => Math.floor(number),
-  ceil: (number) => Math.ceil(number),
-  abs: (number) => Math.abs(number),
-  toLocaleString: (number: number, locale: unknown, options: unknown) =>
-    number.toLocaleString(locale === undefined ? undefined : String(locale), numberFormat(options)),
-  toString: (number: number, base: unknown) => {
-    try {
-      return number.toString(base === undefined ? undefined : Number(base))
-    } catch (error) {
-      throw outOfRange(error, 'toString needs a base from 2 to 36', base)
-    }
-  },
-  valueOf: (number: number) => number,
-  toDateTime: (number) => luxon().DateTime.fromMillis(number),
-}
-
-/** JavaScript's own RangeError says neither which value it got, nor in which method of the expression. */
-function outOfRange(error: unknown, needs: string, value: unknown): unknown {
-  return error instanceof RangeError ? new RangeError(`${needs}, not ${shownArgument(value)}.`) : error
-}
-
-function round(number: number, decimals: unknown): number {
-  const places = Math.trunc(Number(decimals ?? 0)) || 0
-  const unit = 10 ** Math.abs(places)
-  if (places < 0 && unit === Infinity) return 0
-  const scaled = places < 0 ? number / unit : number * unit
-  // Beyond this a number has no digits after the places, and scaling back would only lose some before them.
-  if (!(Math.abs(scaled) < 2 ** 52)) return number
-  return places < 0 ? Math.round(scaled) * unit : Math.round(scaled) / unit
-}
-
-function numberFormat(options: unknown): Intl.NumberFormatOptions {
-  if (typeof options !== 'object' || options === null) return {}
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => typeof value !== 'object'))
-}
-
 const booleanMethods: Readonly<Record<string, (value: boolean) => unknown>> = {
   toString: (value: boolean) => String(value),
   valueOf: (value: boolean) => value,
-}
-
-const objectMethods: Readonly<Record<string, (value: object, ...args: readonly unknown[]) => unknown>> = {
-  isEmpty: (value) => Object.keys(value).length === 0,
-  isNotEmpty: (value) => Object.keys(value).length > 0,
-  hasOwnProperty: (value: object, name: unknown) => Object.hasOwn(value, keyOf(name)),
+  toNumber: Number,
+  toBoolean: (value) => value,
+  toJsonString,
 }
 
 /** What the tables hold, for the test that they and the list of methods are the same. */
@@ -166,6 +107,9 @@ const countsArguments: ReadonlySet<string> = new Set([
   'concat',
   'toSpliced',
   'shiftTo',
+  'unique',
+  'append',
+  'renameKeys',
 ])
 
 function makeMethod(name: string): Method {
@@ -199,6 +143,21 @@ const writesOut: ReadonlySet<string> = new Set([
   'average',
   'min',
   'max',
+  'unique',
+  'union',
+  'difference',
+  'intersection',
+  'toJsonString',
+  'urlEncode',
+  'smartJoin',
+  'mergeIntoObject',
+  'renameKeys',
+  'compact',
+  'keys',
+  'values',
+  'removeField',
+  'removeFieldsContaining',
+  'keepFieldsContaining',
 ])
 
 function makeBudgetedMethod(name: string): Method {

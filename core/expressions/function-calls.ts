@@ -2,7 +2,8 @@ import { isDateTime, isDuration } from './dates.ts'
 import { tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
 import { groupBy, listFrom } from './list-methods.ts'
-import { describeValue, entryKey, itemsOf, keyOf, limitedText, shownArgument } from './runtime.ts'
+import { describeValue, entryKey, itemsOf, keyOf } from './runtime.ts'
+import { decoded, encoded } from './text-codes.ts'
 
 /** A function of the language, on values of any type. */
 export type Call = (...args: readonly unknown[]) => unknown
@@ -16,10 +17,10 @@ export const functionCalls: Readonly<Record<string, Call>> = {
   parseFloat: (text) => Number.parseFloat(String(text)),
   isNaN: (value) => Number.isNaN(Number(value)),
   isFinite: (value) => Number.isFinite(Number(value)),
-  encodeURIComponent: (text) => encodeURIComponent(wholeText(text)),
-  decodeURIComponent: (text) => decoded(decodeURIComponent, shortText(text)),
-  encodeURI: (text) => encodeURI(wholeText(text)),
-  decodeURI: (text) => decoded(decodeURI, shortText(text)),
+  encodeURIComponent: (text) => encoded(encodeURIComponent, text),
+  decodeURIComponent: (text) => decoded(decodeURIComponent, text),
+  encodeURI: (text) => encoded(encodeURI, text),
+  decodeURI: (text) => decoded(decodeURI, text),
   'JSON.stringify': stringify,
   'JSON.parse': (text): unknown => JSON.parse(longText(text)),
   'Object.keys': (value) => Object.keys(fielded(value)),
@@ -79,6 +80,9 @@ export const functionCalls: Readonly<Record<string, Call>> = {
   'Math.tan': (x) => Math.tan(Number(x)),
   'Math.tanh': (x) => Math.tanh(Number(x)),
   'Math.trunc': (x) => Math.trunc(Number(x)),
+  $if: (test, then, otherwise) => (test ? then : otherwise),
+  $min: (...values) => Math.min(...values.map(Number)),
+  $max: (...values) => Math.max(...values.map(Number)),
   $ifEmpty: (value, other) => (isEmpty(value) ? other : value),
 }
 
@@ -118,36 +122,6 @@ function isEmpty(value: unknown): boolean {
 function numbers(values: readonly unknown[]): [number, ...number[]] {
   const [month, ...others] = values.map(Number)
   return [month ?? 0, ...others]
-}
-
-function shortText(value: unknown): string {
-  return limitedText(String(value))
-}
-
-/** Decodes, and shows the signs that it cannot read. */
-function decoded(decode: (text: string) => string, text: string): string {
-  try {
-    return decode(text)
-  } catch {
-    const wrong = text.match(/(?:%[0-9a-f]{2})+|%.{0,2}/gi)?.find((signs) => !decodes(decode, signs))
-    throw new TypeError(`${decode.name} cannot read ${shownArgument(wrong)}: that encodes no character.`)
-  }
-}
-
-function decodes(decode: (text: string) => string, signs: string): boolean {
-  try {
-    decode(signs)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** A text without half a character, which has no encoding. */
-function wholeText(value: unknown): string {
-  const text = shortText(value)
-  if (text.isWellFormed()) return text
-  throw new TypeError('Half a character (a lone UTF-16 surrogate) has no encoding; cut texts between characters.')
 }
 
 function longText(value: unknown): string {

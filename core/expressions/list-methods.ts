@@ -1,6 +1,10 @@
 import { charge, tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
+import { difference, intersection, union, unique } from './list-sets.ts'
+import { mergeIntoObject, renameKeys, smartJoin } from './object-methods.ts'
 import { at, describeValue, fieldsOf, keyOf, shownArgument } from './runtime.ts'
+import { toJsonString } from './text-codes.ts'
+import { isNumeric } from './text-contents.ts'
 
 type List = readonly unknown[]
 type ListMethod = (list: List, ...args: readonly unknown[]) => unknown
@@ -31,14 +35,26 @@ export const listMethods: Readonly<Record<string, ListMethod>> = {
   join: (list, separator) => join(list, separator === undefined ? ',' : String(separator), 0),
   first: (list) => list[0],
   last: (list) => list[list.length - 1],
-  sum: (list) => total(list),
-  average: (list) => total(list) / list.length,
-  min: (list) => list.reduce<number>((least, item) => Math.min(least, Number(item)), Number.POSITIVE_INFINITY),
-  max: (list) => list.reduce<number>((most, item) => Math.max(most, Number(item)), Number.NEGATIVE_INFINITY),
-  unique: (list) => [...new Set(list)],
+  sum: (list) => total(list, 'sum'),
+  average: (list) => total(list, 'average') / list.length,
+  min: (list) => list.reduce<number>((least, item) => Math.min(least, numberIn(item, 'min')), Number.POSITIVE_INFINITY),
+  max: (list) => list.reduce<number>((most, item) => Math.max(most, numberIn(item, 'max')), Number.NEGATIVE_INFINITY),
+  unique,
+  union,
+  difference,
+  intersection,
+  append: (list, ...items) => [...list, ...items],
+  smartJoin,
+  mergeIntoObject,
+  renameKeys,
+  toJsonString,
   compact: (list) => list.filter((item) => item !== null && item !== undefined && item !== ''),
   chunk,
-  pluck: (list, name) => list.map((item) => (item === null || item === undefined ? undefined : at(item, name))),
+  pluck: (list, name) =>
+    list.flatMap((item) => {
+      const value = item === null || item === undefined ? undefined : at(item, name)
+      return value === undefined ? [] : [value]
+    }),
   at: (list, position) => list.at(Number(position)),
   concat,
   includes: (list, item, position) => list.includes(item, Number(position ?? 0)),
@@ -152,8 +168,15 @@ function join(list: List, separator: string, depth: number): string {
   return charsLeft < 0 ? tooLarge('The joined text', limits.producedCharsMax) : parts.join(separator)
 }
 
-function total(list: List): number {
-  return list.reduce<number>((sum, item) => sum + Number(item), 0)
+function total(list: List, method: string): number {
+  return list.reduce<number>((sum, item) => sum + numberIn(item, method), 0)
+}
+
+/** A number, or a text that is one. */
+function numberIn(item: unknown, method: string): number {
+  if (typeof item === 'number') return item
+  if (typeof item === 'string' && isNumeric(item)) return Number(item)
+  throw new TypeError(`${method} needs a list of numbers; it holds ${describeValue(item)}.`)
 }
 
 function chunk(list: List, size: unknown): List {

@@ -82,7 +82,7 @@ describe('methods of the language itself', () => {
       '{{ [$json.list.min(), $json.list.max(), $json.list.unique(), $json.list.chunk(3)] }}',
       [1, 3, [3, 1, 2], [[3, 1, 2], [3]]],
     ],
-    ['{{ [$json.rows.pluck("tag"), ["", null, 0].compact()] }}', [['a', 'b', 'a', undefined], [0]]],
+    ['{{ [$json.rows.pluck("tag"), ["", null, 0].compact()] }}', [['a', 'b', 'a'], [0]]],
     [
       '{{ [[].isEmpty(), "".isEmpty(), {}.isEmpty(), $json.list.isNotEmpty(), "a".isNotEmpty(), $json.isNotEmpty()] }}',
       [true, true, true, true, true, true],

@@ -136,7 +136,8 @@ export function bounded(value: unknown): unknown {
   return value
 }
 
-function isLeaf(value: object): boolean {
+/** An object that is one value: its fields are its own business. */
+export function isLeaf(value: object): boolean {
   return value instanceof Date || value instanceof RegExp || isDateTime(value) || isDuration(value)
 }
 

@@ -1,8 +1,28 @@
-import { luxon } from './dates.ts'
+import { dateOfText } from './date-methods.ts'
 import { tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
 import { isRegex, readyRegex } from './regex.ts'
 import { describeValue, limitedText, shownArgument } from './runtime.ts'
+import { base64Decode, base64Encode, decoded, encoded, hash, parseJson, toJsonString } from './text-codes.ts'
+import {
+  extractDomain,
+  extractEmail,
+  extractUrl,
+  extractUrlPath,
+  isDomain,
+  isEmail,
+  isNumeric,
+  isUrl,
+} from './text-contents.ts'
+import {
+  quote,
+  removeMarkdown,
+  removeTags,
+  replaceSpecialChars,
+  toSentenceCase,
+  toSnakeCase,
+  toTitleCase,
+} from './text-forms.ts'
 
 type TextMethod = (text: string, ...args: readonly unknown[]) => unknown
 
@@ -17,7 +37,29 @@ export const textMethods: Readonly<Record<string, TextMethod>> = {
   substr,
   toLowerCase: (text) => text.toLowerCase(),
   toUpperCase: (text) => text.toUpperCase(),
-  toTitleCase: (text) => text.toLowerCase().replace(/(^|\s)\S/g, (start) => start.toUpperCase()),
+  toTitleCase,
+  toSentenceCase,
+  toSnakeCase,
+  replaceSpecialChars: (text) => limitedText(replaceSpecialChars(text)),
+  quote: (text, mark) => limitedText(quote(text, mark === undefined ? '"' : String(mark))),
+  removeTags,
+  removeMarkdown,
+  isEmail,
+  isUrl,
+  isDomain,
+  isNumeric,
+  extractEmail,
+  extractUrl,
+  extractDomain,
+  extractUrlPath,
+  parseJson: (text) => parseJson(shortText(text)),
+  toJsonString,
+  base64Encode: (text) => limitedText(base64Encode(text)),
+  base64Decode: (text) => base64Decode(shortText(text)),
+  urlEncode: (text, isWhole) => limitedText(encoded(isWhole === true ? encodeURI : encodeURIComponent, text)),
+  urlDecode: (text, isWhole) => decoded(isWhole === true ? decodeURI : decodeURIComponent, text),
+  hash,
+  toBoolean: (text) => !['', '0', 'false', 'no'].includes(text.toLowerCase()),
   trim: (text) => text.trim(),
   trimStart: (text) => text.trimStart(),
   trimEnd: (text) => text.trimEnd(),
@@ -34,7 +76,7 @@ export const textMethods: Readonly<Record<string, TextMethod>> = {
   normalize,
   localeCompare: (text, other, locale) => text.localeCompare(String(other), languageOf(locale)),
   toNumber,
-  toDateTime: (text) => luxon().DateTime.fromISO(shortText(text, limits.dateTextCharsMax)),
+  toDateTime: (text, format) => dateOfText(text, format),
   at: (text, position) => text.at(Number(position)),
   concat: (text, ...more) => limitedText(text + more.map(String).join('')),
   includes: (text, part, position) => text.includes(String(part), Number(position ?? 0)),

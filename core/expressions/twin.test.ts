@@ -222,6 +222,8 @@ describe('an expression', () => {
       'matchAll',
       'exec',
       'valueOf',
+      'keys',
+      'values',
     ])
     const native = [String.prototype, Array.prototype, Number.prototype]
     const javaScriptMethods = methods.filter(
