@@ -1,8 +1,10 @@
 import { nearest } from '../nearest.ts'
+import type { FunctionSpec } from './functions.ts'
+import { functionByName, namespaces } from './functions.ts'
 import type { ExpressionScope } from './ir.ts'
 import { limits } from './limits.ts'
-import type { FunctionSpec, MethodSpec } from './methods.ts'
-import { functionByName, methodByName, namespaces, replacements } from './methods.ts'
+import type { MethodSpec } from './methods.ts'
+import { methodByName, replacements } from './methods.ts'
 import { foreignNames, rootNames } from './names.ts'
 import type { NodeReference } from './upstream.ts'
 

@@ -1,6 +1,7 @@
+import { functionByName } from './functions.ts'
 import type { Ir, IrEntry, IrItem, Root } from './ir.ts'
 import { limits } from './limits.ts'
-import { functionByName, methodByName } from './methods.ts'
+import { methodByName } from './methods.ts'
 
 /** The parts of a piece of IR, in the order in which they are evaluated. */
 export function childrenOf(ir: Ir): readonly Ir[] {

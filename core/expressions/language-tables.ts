@@ -1,5 +1,6 @@
+import { functions } from './functions.ts'
 import type { Kind } from './methods.ts'
-import { functions, methods } from './methods.ts'
+import { methods } from './methods.ts'
 import { nameSummaries } from './names.ts'
 
 const kindTitles: readonly (readonly [Kind, string])[] = [

@@ -24,11 +24,13 @@ import {
   upstreamComplaint,
   wrongArguments,
 } from './complaints.ts'
+import type { FunctionSpec } from './functions.ts'
+import { callbackFunctions, constants, functionByName, namespaces } from './functions.ts'
 import type { ExpressionScope, Ir, IrEntry, IrItem, Root } from './ir.ts'
 import { isBinaryOperator, isUnaryOperator } from './ir.ts'
 import { limits } from './limits.ts'
-import type { FunctionSpec, MethodSpec } from './methods.ts'
-import { callbackFunctions, constants, functionByName, methodByName, namespaces } from './methods.ts'
+import type { MethodSpec } from './methods.ts'
+import { methodByName } from './methods.ts'
 import { fixedFields, forbiddenNames, rootNames } from './names.ts'
 import { declareParameter, writtenKey } from './parameters.ts'
 import { analysePattern } from './pattern.ts'

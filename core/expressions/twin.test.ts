@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { FunctionSpec, MethodSpec } from './methods.ts'
-import { functions, methods } from './methods.ts'
+import type { FunctionSpec } from './functions.ts'
+import { functions } from './functions.ts'
+import type { MethodSpec } from './methods.ts'
+import { methods } from './methods.ts'
 import { parseExpression } from './parse.ts'
 import { bothWays, ending, testInput, testScope } from './testing.ts'
 
