@@ -7,6 +7,7 @@ import { Alignment } from '../flow/align.ts'
 import type { AsyncContext } from '../flow/async-map.ts'
 import { asyncMap } from '../flow/async-map.ts'
 import type { Batch } from '../flow/batch.ts'
+import { batch, noMessages } from '../flow/batch.ts'
 import { edge } from '../flow/edge.ts'
 import { expand } from '../flow/expand.ts'
 import type { Scope } from '../flow/scope.ts'
@@ -16,7 +17,7 @@ import type { Host, Watch } from '../host.ts'
 import type { Pipeline } from '../pipeline.ts'
 import { Engine } from '../run/engine.ts'
 import { nodeContext } from './context.ts'
-import { deadLetterSink } from './dead-letter.ts'
+import { deadLetterSink, failureIn } from './dead-letter.ts'
 import { interpretStage } from './interpret.ts'
 import { Outlet } from './outlet.ts'
 import type { ErrorRoutes, Loop, StageCounts } from './stage.ts'
@@ -113,7 +114,9 @@ class Wiring {
             context,
           )(inputs)
           .forEach((output, index) => {
-            this.#leave(stage, first, first.outputs[index] ?? 'error', output)
+            const port = first.outputs[index]
+            if (port !== undefined) this.#leave(stage, first, port, output)
+            else this.#leave(stage, first, 'error', handled(output, this.#asyncContext(first)))
           })
         return
       }
@@ -332,6 +335,26 @@ class Wiring {
     if (definition !== null) return definition
     throw new Error(`the plan needs ${node.type}, which this catalogue does not have`)
   }
+}
+
+/** What failed in a node of the stream face, which knows nothing of `onError`: it goes on, ends here, or breaks its execution. Marks pass. */
+function handled(failed: Observable<Batch>, { onError, stop }: AsyncContext): Observable<Batch> {
+  if (onError.kind !== 'drop' && onError.kind !== 'stop') return failed
+  const left = new Subject<Batch>()
+  edge(failed, (input) => {
+    const { messages, receipt, scope, mark } = input
+    const [first] = messages
+    if (first === undefined) return left.next(input)
+    if (mark !== null) {
+      receipt.retain(1)
+      left.next(batch(noMessages, receipt, scope, mark))
+    }
+    if (onError.kind === 'drop') return receipt.settle()
+    const failure = failureIn(first.value)
+    stop(failure, scope)
+    receipt.fail(failure)
+  })
+  return left
 }
 
 function addErrors(counts: StageCounts, node: number, messages: number): void {

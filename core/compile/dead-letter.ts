@@ -69,7 +69,8 @@ function sourceLetterOf(each: Message): SourceLetter {
   return { message: withValue(each, each.value.value), failure: each.value.error }
 }
 
-function failureIn(value: unknown): Failure {
+/** The failure in what came by an error port. */
+export function failureIn(value: unknown): Failure {
   return isFailedValue(value) ? value.error : unknownFailure
 }
 
