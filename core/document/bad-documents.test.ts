@@ -126,6 +126,12 @@ describe('bad documents', () => {
       'call.on-error',
       'leaves this call by its port',
     ]),
+    ...['drop', 'stop', '{ retry: {} }'].map((onError): [string, string, string, string] => [
+      `onError: ${onError} on a trigger`,
+      flow(`  go: { type: manual@1, onError: ${onError} }\n  a: { type: merge@1 }`, 'go -> a'),
+      'document.on-error-of-trigger',
+      'Write it on those nodes',
+    ]),
     [
       'two lifetimes at one state',
       flow(`${start}  g: { type: generate@1 }\n  a: { type: aggregate@1 }`, 'go -> a, g -> a'),

@@ -31,6 +31,15 @@ export function checkHandling(
         'Write it on those nodes; what they do not handle leaves this call by its port `error`.',
       ),
     )
+  else if (definition.face.kind.endsWith('trigger') && node.onError !== null && node.onError.kind !== 'route')
+    problems.push(
+      problem(
+        'document.on-error-of-trigger',
+        place('onError'),
+        `onError: ${node.onError.kind} would do nothing here: messages begin in a trigger, and fail in the nodes behind it`,
+        'Write it on those nodes; what a trigger cannot read leaves by its port `error`, or goes to the dead-letter.',
+      ),
+    )
   else if (node.onError?.kind === 'retry' && !['async', 'expand', 'sink'].includes(definition.face.kind))
     problems.push(
       problem(
