@@ -257,7 +257,7 @@ Examples:
 
 A record goes back to its topic and partition with its key, value and own headers, and with millrace-replayed: how often that was done.
 A replay that is cut goes on where it was when it is run again; a few letters may be sent twice, none is lost.
-Letters of a file run through the document again from its manual trigger, where their values are still what it gave; what leaves a last node and goes nowhere is printed.`,
+Letters of a file run through the document again from the trigger that gave them, where their values are still what it gave; what leaves a last node and goes nowhere is printed.`,
   )
   .action(async (file: string, options) => (await import('./commands/dead-letter.ts')).replayLetters(file, options))
 

@@ -164,6 +164,42 @@ edges: [begin -> greet]
     expect(replayed).toMatchObject({ code: 0, out: '{"text":"Ada"}\n' })
   })
 
+  test('run from the trigger that gave them, of several', async () => {
+    const forked = (field: string): string => `millrace: 1
+name: forked
+nodes:
+  left: { type: manual@1 }
+  right: { type: manual@1 }
+  l: { type: set@1, config: { fields: { l: "{{ $json.${field}.trim() }}" } } }
+  r: { type: set@1, config: { fields: { r: "{{ $json.${field}.trim() }}" } } }
+  both: { type: set@1, config: { fields: { both: "{{ $json.n.toFixed(0) }}" } } }
+edges: [left -> l, right -> r, left -> both, right -> both]
+`
+    const file = 'forked.ndjson'
+    writeFileSync(join(cwd, 'forked.yaml'), forked('a'))
+    const run = ['run', 'forked.yaml', '--quiet', '--dead-letter', file, '--input', '{"b":"x","n":1}', '--entry']
+    await cli([...run, 'left'], { cwd })
+    await cli([...run, 'right'], { cwd })
+    writeFileSync(join(cwd, 'forked.yaml'), forked('b'))
+    const replay = (...args: readonly string[]) =>
+      cli(['dead-letter', 'replay', 'forked.yaml', '--file', file, ...args], { cwd })
+    const all = await replay()
+    expect(all.err).toMatch(/^2 ran again/)
+    expect(all.out.trim().split('\n').toSorted()).toEqual(['{"both":"1"}', '{"both":"1"}', '{"l":"x"}', '{"r":"x"}'])
+    const right = await replay('--node', 'right')
+    expect(right.err).toMatch(/^1 ran again/)
+    expect(right.out).toContain('{"r":"x"}')
+    expect((await replay('--node', 'l')).err).toContain(
+      '"l", which is no trigger that takes values from here; there are left, right',
+    )
+    writeFileSync(join(cwd, file), readFileSync(join(cwd, file), 'utf8').replaceAll('"node":"l"', '"node":"both"'))
+    expect(await replay()).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('several triggers before it: choose one by --node, of left, right'),
+    })
+    expect((await replay('--node', 'left', '--dry-run')).out).toContain('both')
+  })
+
   test('that other nodes had worked on cannot be run from the trigger, and it says so', async () => {
     writeFileSync(join(cwd, 'ages.yaml'), document('$json.age'))
     await cli(['run', 'ages.yaml', '--quiet', '--dead-letter', 'late.ndjson', '--input', '{"age":"x"}'], { cwd })

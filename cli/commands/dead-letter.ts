@@ -2,7 +2,6 @@ import type { KeptLetter } from '../../core/define.ts'
 import type { Plan } from '../../core/document/plan.ts'
 import { message } from '../../core/flow/message.ts'
 import { createLog } from '../../server/log.ts'
-import { entryOf } from '../input.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { printLastValues } from '../last-values.ts'
 import type { FileLetter } from '../letter-file.ts'
@@ -111,18 +110,29 @@ function noShelf(plan: Plan, path: string, node: string | undefined): string {
   return `${who} keeps its dead letters itself: give kafka.consume a deadLetterTopic; for a file that --dead-letter wrote, name it by --file`
 }
 
-/** Runs the values of a file's letters from the trigger again, if each is still what the trigger gave. */
+/** A letter of a file, and the trigger that gave its value. */
+interface Returning {
+  readonly letter: FileLetter
+  readonly entry: string
+}
+
+/** Runs the values of a file's letters from the triggers again that gave them, if each is still what its trigger gave. */
 async function replayFile(path: string, file: string, options: LetterOptions): Promise<void> {
   const loaded = loadOrSay(path)
   if (loaded === null) return
   const limit = limitOf(options.limit, Number.MAX_SAFE_INTEGER)
-  const letters: FileLetter[] = []
-  for await (const each of lettersIn(file)) {
-    if (letters.length >= limit) break
-    letters.push(each)
+  const entryOf = entryFinder(loaded, file, options.node)
+  const returning: Returning[] = []
+  for await (const letter of lettersIn(file)) {
+    if (returning.length >= limit) break
+    const entry = entryOf(letter)
+    if (entry !== null) returning.push({ letter, entry })
   }
-  const entry = entryFor(loaded, letters, file)
-  if (options.dryRun === true) return show(letters.map(keptLetter), options)
+  if (options.dryRun === true)
+    return show(
+      returning.map(({ letter }) => keptLetter(letter)),
+      options,
+    )
   const world = await createWorld(options, [loaded.plan], { log: createLog('warn'), standardStreams })
   const interrupt = onInterrupt({ drains: true })
   const signal = AbortSignal.any([interrupt.signal, outputEnded])
@@ -131,14 +141,17 @@ async function replayFile(path: string, file: string, options: LetterOptions): P
     const pipeline = await world.launch(loaded.plan, path)
     const flush = printLastValues(pipeline)
     try {
-      for (let at = 0; at < letters.length && !signal.aborted; at += chunkMax) {
-        const chunk = letters.slice(at, at + chunkMax)
-        const messages = chunk.map(({ value, key, time }) => message(value, typeof key === 'string' ? key : null, time))
-        const outcome = await pipeline.start(entry, messages).done
-        if (outcome.state !== 'done')
-          throw new Error(`${count(done)} ran again, then it ${outcome.state}: ${outcome.failure?.message ?? ''}`)
-        done += chunk.length
-      }
+      for (const [entry, ofEntry] of Map.groupBy(returning, (each) => each.entry))
+        for (let at = 0; at < ofEntry.length && !signal.aborted; at += chunkMax) {
+          const chunk = ofEntry.slice(at, at + chunkMax)
+          const messages = chunk.map(({ letter: { value, key, time } }) =>
+            message(value, typeof key === 'string' ? key : null, time),
+          )
+          const outcome = await pipeline.start(entry, messages).done
+          if (outcome.state !== 'done')
+            throw new Error(`${count(done)} ran again, then it ${outcome.state}: ${outcome.failure?.message ?? ''}`)
+          done += chunk.length
+        }
     } finally {
       await flush()
       await pipeline.release()
@@ -151,27 +164,43 @@ async function replayFile(path: string, file: string, options: LetterOptions): P
   process.exitCode = world.deadLetters > 0 ? 1 : (interrupt.exitCode ?? 0)
 }
 
-/** The trigger that the values came from. Throws a UsageError where they cannot be run from there. */
-function entryFor({ plan, path }: Loaded, letters: readonly FileLetter[], file: string): string {
-  const entry = plan.entries.some((each) => each.lifetime === 'event') ? entryOf(plan, undefined, true) : null
-  if (entry === null)
+/**
+ * Makes what answers the trigger that a letter's value came from, which is directly before the node where it failed; null where `asked` is
+ * another one. Throws a UsageError where values cannot be run from there.
+ */
+function entryFinder(
+  { plan, path }: Loaded,
+  file: string,
+  asked: string | undefined,
+): (letter: FileLetter) => string | null {
+  const idOf = (node: number): string => plan.nodes[node]?.id ?? ''
+  const triggers = plan.entries.filter((each) => each.lifetime === 'event').map((each) => idOf(each.node))
+  if (triggers.length === 0)
     throw new UsageError(
       `the triggers of ${path} take no values from here: send them to where it reads; jq -c .value ${file} prints them`,
     )
-  const trigger = plan.nodes.find((each) => each.id === entry)?.index ?? -1
-  for (const { workflow, failure } of letters) {
+  if (asked !== undefined && !triggers.includes(asked))
+    throw new UsageError(
+      `--node names ${JSON.stringify(asked)}, which is no trigger that takes values from here; there are ${triggers.join(', ')}`,
+    )
+  return ({ workflow, failure }) => {
     if (workflow !== plan.workflow.id)
       throw new UsageError(
         `${file} holds letters of ${JSON.stringify(workflow)}, and ${path} is ${JSON.stringify(plan.workflow.id)}`,
       )
     const node = plan.nodes.find((each) => each.id === failure.node)
-    const before = plan.edges.filter((edge) => edge.to === node?.index)
-    if (node === undefined || before.length === 0 || before.some((edge) => edge.from !== trigger))
+    const before = new Set(plan.edges.filter((edge) => edge.to === node?.index).map((edge) => idOf(edge.from)))
+    const [first, ...others] = before
+    if (first === undefined || [...before].some((id) => !triggers.includes(id)))
       throw new UsageError(
-        `letters of ${file} failed in ${failure.node ?? 'no known node'}, after other nodes had worked on them: what is kept is not what ${entry} gave, so they cannot be run from there. Take their values from the file: jq -c .value ${file}`,
+        `letters of ${file} failed in ${failure.node ?? 'no known node'}, after other nodes had worked on them: what is kept is not what a trigger gave, so they cannot be run from there. Take their values from the file: jq -c .value ${file}`,
       )
+    if (asked !== undefined) return before.has(asked) ? asked : null
+    if (others.length === 0) return first
+    throw new UsageError(
+      `letters of ${file} failed in ${failure.node}, which has several triggers before it: choose one by --node, of ${[...before].join(', ')}`,
+    )
   }
-  return entry
 }
 
 function show(letters: readonly KeptLetter[], options: LetterOptions): void {
