@@ -44,8 +44,10 @@ export function remoteOf(options: RemoteOptions): Remote {
 export function workflowNameOf(given: string): string {
   if (!existsSync(given) || !statSync(given).isFile()) return given
   const document = readDocument(given)
-  if (document.ok) return document.value.name
-  throw new UsageError(`${given} is no document that can be read; run \`millrace lint ${given}\``)
+  // A problem elsewhere does not matter here: the running workflow is meant, not the one in the file.
+  if (document.ok && document.value.unread?.problems.some((each) => each.place.field === 'name') !== true)
+    return document.value.name
+  throw new UsageError(`${given} has no name that can be read; run \`millrace lint ${given}\``)
 }
 
 function explained(thrown: unknown, url: string): Error {

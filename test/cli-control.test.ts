@@ -94,6 +94,10 @@ test('what cannot be done says why and what to do', async () => {
   expect(await refused('seek', 'ticks', '--to', 'yesterday', '--server', url)).toContain(
     'write earliest, latest, an offset',
   )
+  writeFileSync(join(cwd, 'nameless.yaml'), ticks('one').replace('name: ticks', 'name: [ticks]'))
+  expect(await refused('pause', 'nameless.yaml', '--server', url)).toContain(
+    'nameless.yaml has no name that can be read; run `millrace lint nameless.yaml`',
+  )
   expect(await refused('pause', 'ticks', '--server', 'http://127.0.0.1:1')).toContain('start one with `millrace serve`')
   expect(await refused('pause', 'ticks', '--server', 'nowhere')).toContain('--server http://127.0.0.1:4600')
 })
