@@ -109,6 +109,18 @@ describe('clickhouse.insert', () => {
     )
   })
 
+  test('writes bytes as base64, alone and deep in a value', async () => {
+    const name = await table('a String, b Array(String)')
+    const flow = await insertFlow({
+      count: 1,
+      value: '{{ $json }}',
+      config: { table: name, columns: { a: '{{ $vars.bytes }}', b: '{{ [$vars.bytes] }}' } },
+      host: { vars: () => ({ bytes: new Uint8Array([97, 98]) }) },
+    })
+    expect(await flow.finish()).toMatchObject(done)
+    expect(await server.sql(`SELECT * FROM ${name}`)).toBe("YWI=\t['YWI=']")
+  })
+
   test('takes columns by the names of fields', async () => {
     const name = await table()
     const flow = await insertFlow({

@@ -16,7 +16,7 @@ export const clickhouseInsertV1 = define({
   summary: 'Inserts messages into a ClickHouse table, many at a time.',
   notes:
     'Give it `onError: { retry: { attemptsMax: 100 } }`: then a server that is away only slows the flow. A repeated insert is the same to the ' +
-    'byte and carries the same deduplication token, so a table that deduplicates takes it once. A row that the server refuses fails alone.',
+    'byte and carries the same deduplication token, so a table that deduplicates takes it once. A row that the server refuses fails alone. Bytes are written as base64.',
   inputs: ['in'],
   outputs: [],
   outside: true,

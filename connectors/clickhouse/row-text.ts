@@ -2,6 +2,7 @@ import type { Expression, NodeContext } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import type { Scope } from '../../core/flow/scope.ts'
+import { jsonText } from '../../core/json/json-text.ts'
 
 /** What becomes of columns: names of the value's fields, or an expression for each; without them the whole value. */
 export type Columns = readonly string[] | Readonly<Record<string, Expression<unknown>>>
@@ -52,11 +53,11 @@ function wholeRow(value: unknown): string {
   return jsonOf(value, null) ?? '{}'
 }
 
-/** JSON has no whole numbers beyond 2^53; the server reads them all the same. */
+/** JSON has no whole numbers beyond 2^53; the server reads them all the same. It has no bytes either, which are base64. */
 function jsonOf(value: unknown, column: string | null): string | undefined {
   if (typeof value === 'bigint') return value.toString()
   try {
-    return JSON.stringify(value)
+    return jsonText(value)
   } catch (thrown) {
     const why = thrown instanceof Error ? (thrown.message.split('\n')[0] ?? '') : String(thrown)
     throw new NodeError('clickhouse.no-row', `${column ?? 'the value'} has no JSON form: ${why}`, { cause: thrown })

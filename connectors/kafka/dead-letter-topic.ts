@@ -1,5 +1,6 @@
 import type { SourceLetter } from '../../core/define.ts'
 import { NodeError } from '../../core/flow/failure.ts'
+import { jsonText } from '../../core/json/json-text.ts'
 import { BlockMeta } from './block-meta.ts'
 import type { Draft, OutHeader, Producer } from './driver.ts'
 import type { Rounds } from './rounds.ts'
@@ -87,6 +88,6 @@ export class DeadLetterTopic {
       )
       const own = record.headers.flatMap(({ name, value }) => (value === null ? [] : [{ name, value }]))
       draft.add(topic, null, record.key, record.value, [...own, ...headers], record.timestampMs)
-    } else draft.add(topic, null, message.key, JSON.stringify(message.value) ?? null, headers, message.time)
+    } else draft.add(topic, null, message.key, jsonText(message.value) ?? null, headers, message.time)
   }
 }

@@ -199,6 +199,21 @@ edges: [in -> up, up -> good]
     expect(letters.find((each) => each.value === '{"n":{}}')).toMatchObject({ headers: { 'millrace-node': 'up' } })
     expect(flows.letters).toEqual([])
   })
+
+  test('goes there as JSON where it was made of several records, with bytes as base64', async () => {
+    const [from, dead] = [await flows.topic(), await flows.topic()]
+    await flows.write(from, [{ value: 'ab' }, { value: 'c' }])
+    await flows.run(`
+millrace: 1
+name: t
+nodes:
+  in: { type: kafka.consume@1, config: { KAFKA, topic: ${from}, group: ${id()}, decode: raw, until: caught-up, deadLetterTopic: ${dead} } }
+  both: { type: aggregate@1, config: { count: 2 } }
+  up: { type: filter@1, config: { where: "{{ $json.none.x }}" } }
+edges: [in -> both, both -> up]
+`)
+    expect((await flows.read(dead)).map((each) => each.value)).toEqual(['["YWI=","Yw=="]'])
+  })
 })
 
 describe('positions', () => {

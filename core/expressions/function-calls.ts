@@ -1,3 +1,4 @@
+import { jsonText } from '../json/json-text.ts'
 import { isDateTime, isDuration } from './dates.ts'
 import { tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
@@ -90,8 +91,7 @@ function stringify(value: unknown, replacer: unknown, space: unknown): string | 
   if (replacer !== null && replacer !== undefined)
     throw new TypeError(`The second argument of JSON.stringify must be null, not ${describeValue(replacer)}.`)
   const indent = typeof space === 'number' || typeof space === 'string' ? space : undefined
-  // Undefined has no JSON text, which TypeScript's own type of stringify hides.
-  const text: string | undefined = JSON.stringify(value, null, indent)
+  const text = jsonText(value, indent)
   return text === undefined ? undefined : checkedLength(text)
 }
 

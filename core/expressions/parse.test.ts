@@ -11,6 +11,7 @@ const json = {
     { price: 4, count: 1, tags: [] },
   ],
   text: ' a-b-c ',
+  bytes: new Uint8Array([97, 98]),
   when: '2024-05-01T10:00:00Z',
   nothing: null,
 }
@@ -65,6 +66,9 @@ describe('values', () => {
     ['{{ /^ a/.test($json.text) }}', true],
     ['{{ "x1y22".match(/\\d+/g) }}', ['1', '22']],
     ['{{ JSON.parse(JSON.stringify($json.user)).name }}', 'Ann'],
+    ['{{ JSON.stringify([$json.bytes], null, 1) + JSON.stringify($json.bytes) }}', '[\n "YWI="\n]"YWI="'],
+    ['{{ JSON.stringify({ at: $now.toUTC(), b: $json.bytes }) }}', '{"at":"2023-11-14T22:13:20.000Z","b":"YWI="}'],
+    ['it is {{ { bytes: $json.bytes } }} {{ $json.bytes }}', 'it is {"bytes":"YWI="} ab'],
     ['{{ Math.max(...$json.items.map((item) => item.price)) + Math.PI - Math.PI }}', 4],
     ['{{ [NaN, Infinity, undefined, 1e999].length }}', 4],
     ['{{ $if($json.nothing, 1, 2) + $max(3, 4) + $min(5, 6) }}', 11],

@@ -1,4 +1,5 @@
 import { NodeError } from '../flow/failure.ts'
+import { jsonText } from '../json/json-text.ts'
 import { isDateTime, isDuration } from './dates.ts'
 import { charge, tooLarge } from './fuel.ts'
 import { limits } from './limits.ts'
@@ -70,7 +71,7 @@ export function argumentsOf(value: unknown): readonly unknown[] {
 
 const decoder = new TextDecoder()
 
-/** A value inside mixed text: null and undefined are nothing, dates ISO text, bytes UTF-8, other objects JSON. */
+/** A value inside mixed text: null and undefined are nothing, dates ISO text, bytes UTF-8, other objects JSON, with bytes in them as base64. */
 export function toText(value: unknown): string {
   if (typeof value === 'string') return value
   if (value === null || value === undefined) return ''
@@ -78,7 +79,7 @@ export function toText(value: unknown): string {
   if (isDateTime(value) || isDuration(value)) return value.toISO() ?? ''
   if (value instanceof Date) return value.toJSON() ?? ''
   if (value instanceof Uint8Array) return decoder.decode(value)
-  return JSON.stringify(value) ?? ''
+  return jsonText(value) ?? ''
 }
 
 /** `left + right` of a budgeted evaluation: the result is limited. */

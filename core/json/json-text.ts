@@ -2,8 +2,8 @@ import { NodeError } from '../flow/failure.ts'
 import { isBytes, isRecord } from '../protocol/frame.ts'
 
 /** A value as JSON text, in which bytes are base64 text. `undefined` where JSON has no form for it. */
-export function jsonText(value: unknown): string | undefined {
-  return holdsBytes(value, 0) ? JSON.stringify(value, bytesAsBase64) : JSON.stringify(value)
+export function jsonText(value: unknown, indent?: number | string): string | undefined {
+  return JSON.stringify(value, holdsBytes(value, 0) ? bytesAsBase64 : undefined, indent)
 }
 
 /** The same for who has nothing to say of it. Throws a NodeError for a value that has no JSON form, such as undefined. */
