@@ -3,7 +3,7 @@ import { Agent, request as requestPlain } from 'node:http'
 import { request as requestSecure, Agent as SecureAgent } from 'node:https'
 import type { Transform } from 'node:stream'
 import type { Zlib } from 'node:zlib'
-import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
+import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib'
 import { NodeError } from '../../core/flow/failure.ts'
 import { guardedLookup, refuseForbidden } from './forbidden-addresses.ts'
 import { place } from './place.ts'
@@ -93,7 +93,7 @@ async function read(answer: IncomingMessage, asked: HttpRequest, limits: HttpLim
     new NodeError('http.too-large', `${place(asked)} answered more than ${limits.responseBytesMax} bytes`)
   if (Number(answer.headers['content-length'] ?? 0) > limits.responseBytesMax && asked.method !== 'HEAD')
     throw tooLarge()
-  const unpack = unpackerOf(answer.headers['content-encoding'])
+  const unpack = await unpackerOf(answer)
   if (unpack !== null) {
     answer.on('error', (error) => unpack.destroy(error))
     answer.pipe(unpack)
@@ -115,13 +115,14 @@ async function read(answer: IncomingMessage, asked: HttpRequest, limits: HttpLim
   return { status: answer.statusCode ?? 0, headers: { ...answer.headers }, body: Buffer.concat(pieces) }
 }
 
-function unpackerOf(encoding: string | undefined): (Transform & Zlib) | null {
-  switch (encoding?.trim().toLowerCase()) {
+async function unpackerOf(answer: IncomingMessage): Promise<(Transform & Zlib) | null> {
+  switch (answer.headers['content-encoding']?.trim().toLowerCase()) {
     case 'gzip':
     case 'x-gzip':
       return createGunzip()
     case 'deflate':
-      return createInflate()
+      // Some servers leave out zlib's header (RFC 9110, 8.4.1.2), whose first byte ends in 8; bare deflate never begins so.
+      return ((await firstByteOf(answer)) & 0x0f) === 0x08 ? createInflate() : createInflateRaw()
     case 'br':
       return createBrotliDecompress()
     case 'zstd':
@@ -129,6 +130,23 @@ function unpackerOf(encoding: string | undefined): (Transform & Zlib) | null {
     default:
       return null
   }
+}
+
+/** The first byte of a body, which stays in it; 8 where there is none. Throws what the answer broke with. */
+async function firstByteOf(answer: IncomingMessage): Promise<number> {
+  const signs = ['readable', 'end', 'error', 'close']
+  await new Promise<void>((resolve) => {
+    const seen = (): void => {
+      for (const sign of signs) answer.off(sign, seen)
+      resolve()
+    }
+    for (const sign of signs) answer.on(sign, seen)
+  })
+  if (answer.errored !== null) throw answer.errored
+  const chunk: unknown = answer.read()
+  if (!Buffer.isBuffer(chunk)) return 8
+  answer.unshift(chunk)
+  return chunk[0] ?? 8
 }
 
 const reasons: Readonly<Record<string, { readonly code: string; readonly why: string; readonly retriable: boolean }>> =

@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer as createTcpServer } from 'node:net'
-import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
 import { message } from '../../core/flow/message.ts'
 import type { DeadLetter } from '../../core/host.ts'
@@ -211,6 +211,25 @@ describe('requests', () => {
       'g',
       'z',
     ])
+  })
+
+  test('deflate is unpacked with its header and without, however it is cut, and a cut one is an error', async () => {
+    const long = JSON.stringify(Array.from({ length: 20_000 }, (_, n) => n * n))
+    const url = await serve((request, response) => {
+      const [, kind, level = '6'] = request.url?.split('/') ?? []
+      const pack = kind === 'raw' ? deflateRawSync : deflateSync
+      const bytes = pack(long, { level: Number(level) })
+      response.writeHead(200, { 'content-encoding': 'deflate', 'content-type': 'application/json' })
+      if (kind === 'broken') return void response.write(bytes.subarray(0, 1_000), () => response.destroy())
+      if (kind === 'none') return void response.write('', () => response.destroy())
+      response.write(bytes.subarray(0, 1))
+      response.write(bytes.subarray(1, 9_000))
+      response.end(bytes.subarray(9_000))
+    })
+    const paths = ['raw/6', 'zlib/6', 'raw/0', 'zlib/0', 'raw/1', 'zlib/9', 'broken', 'none']
+    const { kept, failures } = await ask({ url: `${url}/{{ $json }}`, output: 'body' }, paths)
+    expect(kept.map((each) => JSON.stringify(each) === long)).toEqual(Array.from({ length: 6 }, () => true))
+    expect(failures.map((each) => each.code)).toEqual(['http.cut', 'http.cut'])
   })
 
   test('answers leave in the order of their messages, and no more are asked at once than allowed', async () => {
