@@ -1,5 +1,8 @@
 import { NodeError } from './flow/failure.ts'
 
+/** Headers of an answer: a list is a header that stands there several times. */
+export type AnswerHeaders = Readonly<Record<string, string | readonly string[]>>
+
 /** What a header may be called (RFC 9110, 5.1). */
 export const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$/
 
@@ -18,3 +21,27 @@ export function headerText(name: string, value: unknown, code: string): string {
         : typeof value
   throw new NodeError(code, `the header ${name} is ${found}; give it text of printable Latin-1 characters`)
 }
+
+/** Whether a header may stand in one answer several times. Those that may not are the ones that readers take only the first or the last of. */
+export function mayRepeat(name: string): boolean {
+  return !onlyOnce.has(name.toLowerCase())
+}
+
+const onlyOnce: ReadonlySet<string> = new Set([
+  'access-control-allow-origin',
+  'access-control-max-age',
+  'age',
+  'content-disposition',
+  'content-length',
+  'content-location',
+  'content-range',
+  'content-type',
+  'date',
+  'etag',
+  'expires',
+  'last-modified',
+  'location',
+  'retry-after',
+  'server',
+  'strict-transport-security',
+])

@@ -1,4 +1,5 @@
 import type { Failure } from './flow/failure.ts'
+import type { AnswerHeaders } from './header-text.ts'
 import type { Query } from './query.ts'
 
 /**
@@ -190,9 +191,9 @@ export interface UploadedFile {
 export interface HubReply {
   readonly answered: boolean
   /** Answers whole and ends. `body` other than text or bytes is sent as JSON. */
-  send(status: number, body: unknown, headers?: Readonly<Record<string, string>>): void
+  send(status: number, body: unknown, headers?: AnswerHeaders): void
   /** Begins a streamed answer. NDJSON: a line per value; SSE: an event per value. */
-  begin(status: number, format: 'ndjson' | 'sse', headers?: Readonly<Record<string, string>>): void
+  begin(status: number, format: 'ndjson' | 'sse', headers?: AnswerHeaders): void
   /** Writes one value; resolves when the socket took it, so a slow reader is felt. Rejects when the client has gone. */
   write(value: unknown, event?: string): Promise<void>
   /** Ends a streamed answer. Idempotent. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { NodeError } from '../core/flow/failure.ts'
+import type { AnswerHeaders } from '../core/header-text.ts'
 import type { HubReply } from '../core/host.ts'
 import { jsonText } from '../core/json/json-text.ts'
 import { isBytes } from '../core/protocol/frame.ts'
@@ -52,7 +53,7 @@ class Reply implements ServerReply {
     return this.#gone.signal
   }
 
-  send(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
+  send(status: number, body: unknown, headers: AnswerHeaders = {}): void {
     if (this.#over) return
     if (this.answered)
       throw new NodeError('reply.answered', 'This request was answered already; an answer is sent once.')
@@ -67,7 +68,7 @@ class Reply implements ServerReply {
     this.#response.end(bare || this.#request.method === 'HEAD' ? undefined : bytes)
   }
 
-  begin(status: number, format: 'ndjson' | 'sse', headers: Readonly<Record<string, string>> = {}): void {
+  begin(status: number, format: 'ndjson' | 'sse', headers: AnswerHeaders = {}): void {
     if (this.#over) return
     if (this.answered)
       throw new NodeError('reply.answered', 'This request was answered already; a stream cannot begin after that.')
@@ -154,14 +155,18 @@ function encodePiece(format: 'ndjson' | 'sse', value: unknown, event: string | u
 }
 
 /** Headers of a workflow's making: those that would break the answer's framing are left out, and so are broken ones. */
-function clean(headers: Readonly<Record<string, string>>): Record<string, string> {
-  const kept: Record<string, string> = {}
+function clean(headers: AnswerHeaders): Record<string, string | string[]> {
+  const kept: Record<string, string | string[]> = {}
   for (const [name, value] of Object.entries(headers)) {
     const lower = name.toLowerCase()
     if (framing.has(lower) || !/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(lower)) continue
-    kept[lower] = String(value).replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
+    kept[lower] = typeof value === 'string' ? cleanText(value) : value.map(cleanText)
   }
   return kept
+}
+
+function cleanText(value: string): string {
+  return value.replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
 }
 
 const framing = new Set(['content-length', 'transfer-encoding', 'connection', 'keep-alive', 'upgrade', 'trailer'])

@@ -84,6 +84,31 @@ describe('a webhook', () => {
     expect(await broken.json()).toMatchObject({ error: { code: 'respond.bad-header' } })
   })
 
+  test('a header that is a list stands in the answer several times', async () => {
+    const hook = '  hook: { type: webhook@1, config: { path: /x, respond: node } }\n  a: '
+    const { server } = await serving(
+      `${hook}{ type: respond@1, config: { headers: { set-cookie: ["id={{ $json.body.id }}; HttpOnly", "b=2, 3"], link: "{{ $json.body.links }}", etag: "{{ $json.body.tag }}" } } }`,
+      'hook -> a',
+    )
+    const answer = await post(`${server.url}/x`, { id: 7, links: ['<a>', '<b>'], tag: 'one' })
+    expect(answer.headers.getSetCookie()).toEqual(['id=7; HttpOnly', 'b=2, 3'])
+    expect([answer.headers.get('link'), answer.headers.get('etag')]).toEqual(['<a>, <b>', 'one'])
+    expect((await post(`${server.url}/x`, { id: 7, links: [], tag: 'one' })).headers.get('link')).toBe(null)
+    for (const wrong of [
+      { id: 7, links: [], tag: ['a', 'b'] },
+      { id: 7, links: ['a', null], tag: 'x' },
+      { id: 7, links: ['a\r\nb: c'], tag: 'x' },
+      { id: 7, links: Array.from({ length: 51 }, () => 'a'), tag: 'x' },
+    ]) {
+      const refused = await post(`${server.url}/x`, wrong)
+      expect([refused.status, await refused.json()]).toMatchObject([500, { error: { code: 'respond.bad-header' } }])
+    }
+    const bad = (headers: string): Promise<unknown> =>
+      serving(`${hook}{ type: respond@1, config: { headers: ${headers} } }`, 'hook -> a')
+    await expect(bad('{ location: [/a, /b] }')).rejects.toThrow('an answer has the header location only once')
+    await expect(bad('{ x-a: 5 }')).rejects.toThrow('config.headers.x-a is 5: allowed are text')
+  })
+
   test('streams: lines to most, events to those who accept them', async () => {
     const { server } = await serving(
       '  hook: { type: webhook@1, config: { path: /list, respond: node } }\n  each: { type: split@1, config: { list: "{{ $json.body }}" } }\n  a: { type: respond@1, config: { mode: auto } }',

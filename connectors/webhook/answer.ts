@@ -1,6 +1,7 @@
 import type { ScopeOpener } from '../../core/define.ts'
 import type { Failure } from '../../core/flow/failure.ts'
 import { NodeError } from '../../core/flow/failure.ts'
+import type { AnswerHeaders } from '../../core/header-text.ts'
 import type { HubReply, HubRequest } from '../../core/host.ts'
 
 /** The answer that a request still waits for. It travels in the message's meta; a `respond` node finds it there. */
@@ -24,7 +25,7 @@ export class Answer implements ScopeOpener {
   }
 
   /** Answers whole. Throws a NodeError when the answer was given before. */
-  send(status: number, body: unknown, headers: Readonly<Record<string, string>>): void {
+  send(status: number, body: unknown, headers: AnswerHeaders): void {
     if (this.later) return
     if (this.#reply.answered) throw new NodeError('respond.answered', 'the request has been answered before')
     this.#reply.send(status, body, headers)
@@ -35,7 +36,7 @@ export class Answer implements ScopeOpener {
     status: number,
     format: 'ndjson' | 'sse' | 'auto',
     value: unknown,
-    headers: Readonly<Record<string, string>>,
+    headers: AnswerHeaders,
   ): Promise<void> {
     if (this.later) return
     if (this.#streaming === null) {

@@ -1,5 +1,6 @@
 import type { Failure } from '../../core/flow/failure.ts'
 import { failureOf, NodeError } from '../../core/flow/failure.ts'
+import type { AnswerHeaders } from '../../core/header-text.ts'
 import type { Hub, HubReply, HubRequest, HubRoute } from '../../core/host.ts'
 import type { Handlers, Peer } from './peer.ts'
 
@@ -60,10 +61,9 @@ export function hostHub(hub: Hub | undefined, peer: () => Peer): HostHub {
           routes.get(Number(id))?.()
           routes.delete(Number(id))
         },
-        'reply-send': (id, status, body, headers) =>
-          replyOf(id)?.send(Number(status), body, headers as Record<string, string>),
+        'reply-send': (id, status, body, headers) => replyOf(id)?.send(Number(status), body, headers as AnswerHeaders),
         'reply-begin': (id, status, format, headers) =>
-          replyOf(id)?.begin(Number(status), format === 'sse' ? 'sse' : 'ndjson', headers as Record<string, string>),
+          replyOf(id)?.begin(Number(status), format === 'sse' ? 'sse' : 'ndjson', headers as AnswerHeaders),
         'reply-end': (id) => replyOf(id)?.end(),
         'keep-file': (id) => {
           const entry = replies.get(Number(id))

@@ -1,4 +1,5 @@
 import { NodeError } from '../../core/flow/failure.ts'
+import type { AnswerHeaders } from '../../core/header-text.ts'
 import type { Hub, HubArrival, HubReply, HubRequest } from '../../core/host.ts'
 import type { Peer } from './peer.ts'
 
@@ -82,7 +83,7 @@ class ThreadReply implements HubReply {
     this.#id = id
   }
 
-  send(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): void {
+  send(status: number, body: unknown, headers: AnswerHeaders = {}): void {
     if (this.#over) return
     if (this.answered)
       throw new NodeError('reply.answered', 'This request was answered already; an answer is sent once.')
@@ -91,7 +92,7 @@ class ThreadReply implements HubReply {
     this.#peer.notify('reply-send', this.#id, status, body, headers)
   }
 
-  begin(status: number, format: 'ndjson' | 'sse', headers: Readonly<Record<string, string>> = {}): void {
+  begin(status: number, format: 'ndjson' | 'sse', headers: AnswerHeaders = {}): void {
     if (this.#over) return
     if (this.answered)
       throw new NodeError('reply.answered', 'This request was answered already; a stream cannot begin after that.')
