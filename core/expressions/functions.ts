@@ -40,7 +40,11 @@ export const functions: readonly FunctionSpec[] = [
   plain('decodeURIComponent', [1, 1], 'The text behind it.'),
   plain('encodeURI', [1, 1], 'Text for a whole URL.'),
   plain('decodeURI', [1, 1], 'The text behind it.'),
-  plain('JSON.stringify', [1, 3], 'The value as JSON text, in which bytes are base64; the second argument is null, the third an indent.'),
+  plain(
+    'JSON.stringify',
+    [1, 3],
+    'The value as JSON text, in which bytes are base64; the second argument is null, the third an indent.',
+  ),
   plain('JSON.parse', [1, 1], 'The value behind JSON text.'),
   plain('Object.keys', [1, 1], 'The names of the fields.'),
   plain('Object.values', [1, 1], 'The values of the fields.'),
