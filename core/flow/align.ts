@@ -4,7 +4,7 @@ import { batch, endMark, noMessages } from './batch.ts'
 import { EventTime } from './event-time.ts'
 import { stopped } from './failure.ts'
 import type { Receipt } from './receipt.ts'
-import { joinReceipts } from './receipt.ts'
+import { joinFlying } from './receipt.ts'
 import type { Scope } from './scope.ts'
 
 /**
@@ -108,11 +108,11 @@ export class Alignment {
       state.epoch = null
       state.epochReceipts = []
       state.waiting = []
-      this.out.next(batch(noMessages, joinReceipts(epochReceipts, null, noSize), scope, epoch))
+      this.out.next(batch(noMessages, joinFlying(epochReceipts, noSize), scope, epoch))
       for (const each of waiting) this.accept(each.link, each.input)
     } else if (state.ended.size === expected) {
       this.#states.delete(scope)
-      this.out.next(batch(noMessages, joinReceipts(state.endReceipts, null, noSize), scope, endMark))
+      this.out.next(batch(noMessages, joinFlying(state.endReceipts, noSize), scope, endMark))
     }
   }
 }

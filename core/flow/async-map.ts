@@ -12,7 +12,7 @@ import { failureOf } from './failure.ts'
 import type { Key, Message } from './message.ts'
 import { withValue } from './message.ts'
 import type { Receipt } from './receipt.ts'
-import { joinReceipts } from './receipt.ts'
+import { joinFlying } from './receipt.ts'
 import type { Scope } from './scope.ts'
 
 const outputMessagesMax = 256
@@ -280,7 +280,7 @@ class Buffered {
 
   batch(scope: Scope): Batch {
     const only = this.#holds.length === 1 ? this.#holds[0] : undefined
-    const receipt = only ?? joinReceipts(this.#holds, null, { messages: this.messages.length, bytes: 0 })
+    const receipt = only ?? joinFlying(this.#holds, { messages: this.messages.length, bytes: 0 })
     return batch(this.messages, receipt, scope)
   }
 }

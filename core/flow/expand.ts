@@ -13,7 +13,7 @@ import type { Failure } from './failure.ts'
 import { failureOf } from './failure.ts'
 import type { Message } from './message.ts'
 import { withValue } from './message.ts'
-import type { Receipt, ReceiptOwner } from './receipt.ts'
+import type { Held, Receipt, ReceiptOwner } from './receipt.ts'
 import { openReceipt } from './receipt.ts'
 import type { Scope } from './scope.ts'
 
@@ -33,11 +33,63 @@ export function expand(
   }
 }
 
-interface Parent {
+/** An input batch, and the owner of the receipts of what its iterators give. It owns one hold of the input's receipt. */
+class Parent implements ReceiptOwner {
   readonly receipt: Receipt
+  readonly #gate: CreditGate
   /** Iterators of the batch that have not ended, plus child receipts that are open. */
-  open: number
-  failure: Failure | null
+  #open: number
+  /** The same, without child receipts that are parked: where none flies, the input does not fly either. */
+  #flying: number
+  #parked: Held | null = null
+  #failure: Failure | null = null
+
+  constructor(receipt: Receipt, gate: CreditGate, iterators: number) {
+    this.receipt = receipt
+    this.#gate = gate
+    this.#open = iterators
+    this.#flying = iterators
+  }
+
+  /** The receipt of messages that one of its iterators gave. */
+  child(size: Size): Receipt {
+    this.#gate.overdraw(size)
+    this.#open += 1
+    this.#flying += 1
+    return openReceipt(this, 0, size)
+  }
+
+  iteratorEnded(failure: Failure | null): void {
+    this.#landed()
+    this.closed(0, failure)
+  }
+
+  gateOf(): CreditGate | null {
+    return this.receipt.gate
+  }
+
+  credited(size: Size): void {
+    this.#gate.give(size)
+    this.#landed()
+  }
+
+  grown(by: Size): void {
+    this.#gate.overdraw(by)
+  }
+
+  closed(_ticket: number, failure: Failure | null): void {
+    if (failure !== null) this.#failure ??= failure
+    this.#open -= 1
+    if (this.#open > 0) return
+    const hold = this.#parked ?? this.receipt
+    if (this.#failure === null) hold.settle()
+    else hold.fail(this.#failure)
+  }
+
+  #landed(): void {
+    this.#flying -= 1
+    if (this.#flying === 0) this.#parked = this.receipt.park()
+  }
 }
 
 /** What a scope's marks wait for: the iterators that began before them. */
@@ -49,7 +101,7 @@ interface Turn {
   readonly markReceipt: Receipt | null
 }
 
-class Expander implements ReceiptOwner {
+class Expander {
   readonly out = new Subject<Batch>()
   readonly error = new Subject<Batch>()
   readonly #work: ExpandWork
@@ -57,11 +109,9 @@ class Expander implements ReceiptOwner {
   readonly #context: AsyncContext
   readonly #gate: CreditGate
   readonly #turns = new Map<Scope, Turn[]>()
-  readonly #children = new Map<number, Parent>()
   readonly #waiting: (() => void)[] = []
   readonly #atGate: (() => void)[] = []
   #running = 0
-  #tickets = 0
 
   constructor(work: ExpandWork, limits: ExpandLimits, context: AsyncContext) {
     this.#work = work
@@ -79,7 +129,7 @@ class Expander implements ReceiptOwner {
     const count = input.messages.length
     if (input.mark !== null && count > 0) input.receipt.retain(1)
     if (count > 0) {
-      const parent: Parent = { receipt: input.receipt, open: count, failure: null }
+      const parent = new Parent(input.receipt, this.#gate, count)
       let turn = turns.at(-1)
       if (turn === undefined || turn.mark !== null) {
         turn = { running: 0, held: turns.some(isEpoch) ? [] : null, mark: null, markReceipt: null }
@@ -92,31 +142,13 @@ class Expander implements ReceiptOwner {
     this.#passMarks(input.scope, turns)
   }
 
-  gateOf(ticket: number): CreditGate | null {
-    return this.#children.get(ticket)?.receipt.gate ?? null
-  }
-
-  credited(size: Size): void {
-    this.#gate.give(size)
-  }
-
-  grown(by: Size): void {
-    this.#gate.overdraw(by)
-  }
-
-  closed(ticket: number, failure: Failure | null): void {
-    const parent = this.#children.get(ticket)
-    this.#children.delete(ticket)
-    if (parent !== undefined) this.#end(parent, failure)
-  }
-
   #enqueue(message: Message, scope: Scope, parent: Parent, turn: Turn): void {
     const start = (): void => {
       this.#running += 1
       void this.#drive(message, scope, parent).then((failure) => {
         this.#running -= 1
         turn.running -= 1
-        this.#end(parent, failure)
+        parent.iteratorEnded(failure)
         const turns = this.#turns.get(scope)
         if (turns !== undefined) this.#passMarks(scope, turns)
         this.#waiting.shift()?.()
@@ -210,20 +242,7 @@ class Expander implements ReceiptOwner {
   }
 
   #emit(messages: readonly Message[], scope: Scope, parent: Parent): void {
-    const size: Size = { messages: messages.length, bytes: 0 }
-    this.#gate.overdraw(size)
-    const ticket = this.#tickets++
-    this.#children.set(ticket, parent)
-    parent.open += 1
-    this.out.next(batch(messages, openReceipt(this, ticket, size), scope))
-  }
-
-  #end(parent: Parent, failure: Failure | null): void {
-    if (failure !== null) parent.failure ??= failure
-    parent.open -= 1
-    if (parent.open > 0) return
-    if (parent.failure === null) parent.receipt.settle()
-    else parent.receipt.fail(parent.failure)
+    this.out.next(batch(messages, parent.child({ messages: messages.length, bytes: 0 }), scope))
   }
 
   #passMarks(scope: Scope, turns: Turn[]): void {

@@ -4,7 +4,7 @@ import type { Size } from './credits.ts'
 import { createGate } from './credits.ts'
 import type { Failure } from './failure.ts'
 import type { Held, Receipt, ReceiptOwner } from './receipt.ts'
-import { joinReceipts, openReceipt } from './receipt.ts'
+import { joinFlying, joinReceipts, openReceipt } from './receipt.ts'
 
 type Step =
   | { readonly do: 'open'; readonly messages: number }
@@ -35,7 +35,7 @@ interface Model {
   owed: number | null
   failure: Failure | null
   closed: boolean
-  readonly parents: readonly Hold[]
+  parents: readonly Hold[]
 }
 
 interface Hold {
@@ -82,8 +82,7 @@ class Play {
         if (model.owed !== null) model.owed += each.by
       } else {
         this.holds.splice(this.holds.indexOf(hold), 1)
-        model.flying -= 1
-        model.parked += 1
+        this.#parkModel(model)
         this.holds.push({ model, held: receipt.park(), receipt: null })
       }
     }
@@ -104,7 +103,7 @@ class Play {
     return able[index % Math.max(1, able.length)]
   }
 
-  /** With a gate the parents are parked and the result flies anew; without, the parents fly on. */
+  /** With a gate the parents are parked and the result flies anew; without, the parents fly for as long as it does. */
   #join({ at: indices, messages, gated }: Extract<Step, { do: 'join' }>): void {
     const able = this.holds.filter((hold) => (hold.receipt === null) === gated)
     const chosen = [...new Set(indices.map((index) => able[index % Math.max(1, able.length)]))].filter(
@@ -112,11 +111,17 @@ class Play {
     )
     if (chosen.length === 0) return
     for (const hold of chosen) this.holds.splice(this.holds.indexOf(hold), 1)
-    const receipt = joinReceipts(
-      chosen.map((hold) => hold.held),
-      gated ? this.gate : null,
-      { messages, bytes: 0 },
-    )
+    const size: Size = { messages, bytes: 0 }
+    const receipt = gated
+      ? joinReceipts(
+          chosen.map((hold) => hold.held),
+          this.gate,
+          size,
+        )
+      : joinFlying(
+          chosen.flatMap((hold) => hold.receipt ?? []),
+          size,
+        )
     this.#add(receipt, gated ? messages : null, chosen)
   }
 
@@ -137,10 +142,25 @@ class Play {
     else hold.held.fail(failure)
   }
 
+  #parkModel(model: Model): void {
+    model.flying -= 1
+    model.parked += 1
+    this.#landModel(model)
+  }
+
+  #landModel(model: Model): void {
+    if (model.flying > 0 || model.owed !== null) return
+    for (const { model: parent } of model.parents) this.#parkModel(parent)
+    model.parents = model.parents.map((parent) => ({ ...parent, receipt: null }))
+  }
+
   #endModel({ model, receipt }: Hold, failure: Failure | null): void {
     model.failure ??= failure
     if (receipt === null) model.parked -= 1
-    else model.flying -= 1
+    else {
+      model.flying -= 1
+      this.#landModel(model)
+    }
     if (model.flying + model.parked > 0) return
     model.closed = true
     if (model.parents.length === 0) this.expected.push({ ticket: this.models.indexOf(model), failure: model.failure })

@@ -43,13 +43,17 @@ export function openReceipt(owner: ReceiptOwner, ticket: number, size: Size): Re
 }
 
 /**
- * One receipt over several parents' holds: what a message made of several inputs carries.
+ * One receipt over several parked holds: what a message made of several inputs carries. `size` is debited as a new flyer.
  * Each of `parents` is one hold that the caller owns and hands over; all end when the new receipt closes.
- * With a gate, `size` is debited as a new flyer (the parents are parked); without, the parents still fly and own the credit.
  */
 export function joinReceipts(parents: readonly Held[], gate: CreditGate | null, size: Size): Receipt {
   if (gate !== null) gate.overdraw(size)
   return new CountedReceipt(new JoinedOwner(parents, gate), 0, size)
+}
+
+/** The same over holds that fly: they own the credit as long as the new receipt flies, and are parked when it is. */
+export function joinFlying(parents: readonly Receipt[], size: Size): Receipt {
+  return new CountedReceipt(new FlyingOwner(parents), 0, size)
 }
 
 /** Watches receipts open and end; the test kit proves with it that each hold ends exactly once. */
@@ -181,9 +185,37 @@ class JoinedOwner implements ReceiptOwner {
   }
 
   closed(_ticket: number, failure: Failure | null): void {
-    for (const parent of this.parents) {
-      if (failure === null) parent.settle()
-      else parent.fail(failure)
-    }
+    endAll(this.parents, failure)
+  }
+}
+
+class FlyingOwner implements ReceiptOwner {
+  private readonly parents: readonly Receipt[]
+  private holds: readonly Held[]
+
+  constructor(parents: readonly Receipt[]) {
+    this.parents = parents
+    this.holds = parents
+  }
+
+  gateOf(): CreditGate | null {
+    return this.parents[0]?.gate ?? null
+  }
+
+  credited(): void {
+    this.holds = this.parents.map((each) => each.park())
+  }
+
+  grown(): void {}
+
+  closed(_ticket: number, failure: Failure | null): void {
+    endAll(this.holds, failure)
+  }
+}
+
+function endAll(holds: readonly Held[], failure: Failure | null): void {
+  for (const each of holds) {
+    if (failure === null) each.settle()
+    else each.fail(failure)
   }
 }

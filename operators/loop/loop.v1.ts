@@ -10,7 +10,7 @@ import type { Failure } from '../../core/flow/failure.ts'
 import { failureOf, stopped } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
 import { message, metaOf, withValue } from '../../core/flow/message.ts'
-import type { Receipt, ReceiptOwner } from '../../core/flow/receipt.ts'
+import type { Held, Receipt, ReceiptOwner } from '../../core/flow/receipt.ts'
 import { openReceipt } from '../../core/flow/receipt.ts'
 import type { Scope } from '../../core/flow/scope.ts'
 
@@ -62,6 +62,9 @@ interface Entered {
   readonly receipt: Receipt
   readonly scope: Scope
   open: number
+  /** What became of its messages and is neither ended nor parked in a node that collects. Where there is none, it is parked too. */
+  flying: number
+  parked: Held | null
   failure: Failure | null
 }
 
@@ -78,32 +81,48 @@ interface Root {
 
 /**
  * What of a scope is still going round: messages in the queue, and rounds that fly. A mark waits until there is none, and what comes
- * behind the mark waits with it. It owns the receipts of rounds, whose credit tells that a round flies no more: its messages have come back,
+ * behind the mark waits with it.
+ */
+interface Inside {
+  count: number
+  readonly waiting: Batch[]
+}
+
+/**
+ * A message on its way, and the owner of its receipt. The credit of a round tells that it flies no more: its messages have come back,
  * have gone another way, or are parked in a node that collects, which may be waiting for the mark itself.
  */
-class Inside implements ReceiptOwner {
-  count = 0
-  readonly waiting: Batch[] = []
-  readonly #left: () => void
+class Child implements ReceiptOwner {
   readonly #rounds: Rounds
+  readonly #root: Root
+  /** Null when it leaves the loop. */
+  readonly #inside: Inside | null
+  /** What it owes itself, since the batch that it came from has got its credit back. */
+  readonly #debt: CreditGate | null
 
-  constructor(left: () => void, rounds: Rounds) {
-    this.#left = left
+  constructor(rounds: Rounds, root: Root, inside: Inside | null) {
     this.#rounds = rounds
+    this.#root = root
+    this.#inside = inside
+    this.#debt = root.entered.parked === null ? null : root.entered.receipt.gate
+    this.#debt?.overdraw(one)
   }
 
-  gateOf(ticket: number): CreditGate | null {
-    return this.#rounds.gateOf(ticket)
+  gateOf(): CreditGate | null {
+    return this.#root.entered.receipt.gate
   }
 
   credited(): void {
-    this.#left()
+    this.#debt?.give(one)
+    this.#rounds.landed(this.#root.entered)
+    if (this.#inside !== null) this.#rounds.left(this.#root.entered.scope, this.#inside)
   }
 
   grown(): void {}
 
-  closed(ticket: number, failure: Failure | null): void {
-    this.#rounds.roundClosed(ticket, failure)
+  closed(_ticket: number, failure: Failure | null): void {
+    if (this.#inside !== null) this.#root.inside -= 1
+    this.#rounds.end(this.#root, failure)
   }
 }
 
@@ -120,7 +139,7 @@ class Lap {
 
 const one: Size = { messages: 1, bytes: 0 }
 
-class Rounds implements ReceiptOwner {
+class Rounds {
   readonly round = new Subject<Batch>()
   readonly done = new Subject<Batch>()
   readonly error = new Subject<Batch>()
@@ -130,9 +149,7 @@ class Rounds implements ReceiptOwner {
   readonly #messagesMax: number
   readonly #field: string
   readonly #scopes = new Map<Scope, Inside>()
-  readonly #children = new Map<number, Root>()
   #queue: { readonly message: Message; readonly root: Root; readonly rounds: number }[] = []
-  #tickets = 0
   #drainPlanned = false
 
   constructor(
@@ -157,7 +174,14 @@ class Rounds implements ReceiptOwner {
   #admit({ messages, receipt, scope, mark }: Batch): void {
     if (messages.length > 0) {
       if (mark !== null) receipt.retain(1)
-      const entered: Entered = { receipt, scope, open: messages.length, failure: null }
+      const entered: Entered = {
+        receipt,
+        scope,
+        open: messages.length,
+        flying: messages.length,
+        parked: null,
+        failure: null,
+      }
       this.#inside(scope).count += messages.length
       for (const each of messages)
         this.#queue.push({ message: each, root: { entered, open: 1, inside: 1, over: false }, rounds: 0 })
@@ -173,13 +197,13 @@ class Rounds implements ReceiptOwner {
   #inside(scope: Scope): Inside {
     const known = this.#scopes.get(scope)
     if (known !== undefined) return known
-    const made = new Inside(() => this.#left(scope, made), this)
+    const made: Inside = { count: 0, waiting: [] }
     this.#scopes.set(scope, made)
     return made
   }
 
   /** A message goes round no more. When none does, marks pass, and what came behind them enters. */
-  #left(scope: Scope, inside: Inside): void {
+  left(scope: Scope, inside: Inside): void {
     inside.count -= 1
     while (inside.count === 0) {
       const next = inside.waiting.shift()
@@ -197,42 +221,18 @@ class Rounds implements ReceiptOwner {
       if (lap instanceof Lap) {
         lap.root.open += 1
         lap.root.inside += 1
+        lap.root.entered.flying += 1
         this.#inside(scope).count += 1
         this.#queue.push({ message: each, root: lap.root, rounds: lap.rounds + 1 })
       } else {
         receipt.retain(1)
-        this.#fail(
-          each,
-          receipt,
-          scope,
-          'loop.lost-count',
-          'a message came back that did not enter by this loop; put nodes that make new messages after it',
-        )
+        const text = 'a message came back that did not enter by this loop; put nodes that make new messages after it'
+        this.#fail(each, receipt, scope, 'loop.lost-count', text)
       }
     }
     // Marks that went round have done their work inside; the same mark has left by `done`.
     receipt.settle()
     this.#plan()
-  }
-
-  gateOf(ticket: number): CreditGate | null {
-    return this.#children.get(ticket)?.entered.receipt.gate ?? null
-  }
-
-  credited(): void {}
-
-  grown(): void {}
-
-  roundClosed(ticket: number, failure: Failure | null): void {
-    const root = this.#children.get(ticket)
-    if (root !== undefined) root.inside -= 1
-    this.closed(ticket, failure)
-  }
-
-  closed(ticket: number, failure: Failure | null): void {
-    const root = this.#children.get(ticket)
-    this.#children.delete(ticket)
-    if (root !== undefined) this.#end(root, failure)
   }
 
   #plan(): void {
@@ -252,50 +252,38 @@ class Rounds implements ReceiptOwner {
     const inside = this.#inside(scope)
     if (this.#goesRound(each, root, rounds, inside)) return
     root.inside -= 1
-    this.#left(scope, inside)
+    this.left(scope, inside)
   }
 
   /** Sends a message on its way; answers whether that is another round. */
   #goesRound(each: Message, root: Root, rounds: number, inside: Inside): boolean {
-    const { scope, receipt } = root.entered
+    const { scope } = root.entered
+    const leaving = (): Receipt => openReceipt(new Child(this, root, null), 0, one)
     try {
       if (scope.aborted) {
-        this.#end(root, stopped(this.#context.node))
+        this.landed(root.entered)
+        this.end(root, stopped(this.#context.node))
         return false
       }
       const again = this.#holds(each, scope)
       root.over ||= root.inside > this.#messagesMax
-      if (again && (rounds >= this.#roundsMax || root.over)) {
-        const over =
-          rounds >= this.#roundsMax
-            ? `took ${rounds} rounds, the limit is ${this.#roundsMax}`
-            : `became more than ${this.#messagesMax} messages`
-        receipt.retain(1)
-        this.#fail(
-          each,
-          receipt,
-          scope,
-          rounds >= this.#roundsMax ? 'loop.rounds' : 'loop.messages',
-          `the message ${over}`,
-        )
-        this.#end(root, null)
-        return false
-      }
-      const ticket = this.#tickets++
-      this.#children.set(ticket, root)
-      if (again) {
+      if (again && rounds >= this.#roundsMax) {
+        const text = `the message took ${rounds} rounds, the limit is ${this.#roundsMax}`
+        this.#fail(each, leaving(), scope, 'loop.rounds', text)
+      } else if (again && root.over) {
+        const text = `the message became more than ${this.#messagesMax} messages`
+        this.#fail(each, leaving(), scope, 'loop.messages', text)
+      } else if (again) {
         const meta = { ...metaOf(each), [this.#field]: new Lap(root, rounds) }
         const lap = message(each.value, each.key, each.time, meta)
-        this.round.next(batch([lap], openReceipt(inside, ticket, one), scope))
-      } else this.done.next(batch([each], openReceipt(this, ticket, one), scope))
-      return again
+        this.round.next(batch([lap], openReceipt(new Child(this, root, inside), 0, one), scope))
+        return true
+      } else this.done.next(batch([each], leaving(), scope))
     } catch (thrown) {
       const failure = failureOf(thrown, this.#context.node)
-      receipt.retain(1)
-      this.#fail(each, receipt, scope, failure.code, failure.message)
-      this.#end(root, null)
-      return false
+      this.#fail(each, leaving(), scope, failure.code, failure.message)
     }
+    return false
   }
 
   #fail(each: Message, receipt: Receipt, scope: Scope, code: string, text: string): void {
@@ -303,15 +291,22 @@ class Rounds implements ReceiptOwner {
     this.error.next(batch([withValue(each, { error: failure, value: each.value })], receipt, scope))
   }
 
-  #end(root: Root, failure: Failure | null): void {
+  /** Something flies no more that became of a batch. */
+  landed(entered: Entered): void {
+    entered.flying -= 1
+    if (entered.flying === 0) entered.parked ??= entered.receipt.park()
+  }
+
+  end(root: Root, failure: Failure | null): void {
     const { entered } = root
     if (failure !== null) entered.failure ??= failure
     root.open -= 1
     if (root.open > 0) return
     entered.open -= 1
     if (entered.open > 0) return
-    if (entered.failure === null) entered.receipt.settle()
-    else entered.receipt.fail(entered.failure)
+    const hold = entered.parked ?? entered.receipt
+    if (entered.failure === null) hold.settle()
+    else hold.fail(entered.failure)
   }
 
   #passMark(passing: Batch): void {
