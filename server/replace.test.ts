@@ -73,13 +73,14 @@ describe('a new version of a stream', () => {
     await expectEachOnce()
   })
 
-  it('that does not start gives its place back to the one before', async () => {
-    const one = version('one')
+  it.each(['shared', 'thread'])('that fails at once gives its place back (isolation: %s)', async (isolation) => {
+    const settings = `isolation: ${isolation}`
+    const one = version('one', { settings })
     await server.deploy('t', one)
     await until(async () => (await by('one')) > 50)
     const before = await by('one')
     // Its first message stops it.
-    await server.deploy('t', version('two', { before: one, field: '"{{ $json.none.such }}"' }))
+    await server.deploy('t', version('two', { settings, before: one, field: '"{{ $json.none.such }}"' }))
     await until(async () => (await by('one')) > before + 200)
     expect(lines.filter((line) => line.includes('the one before goes on'))).toHaveLength(1)
     expect(await by('two')).toBe(0)

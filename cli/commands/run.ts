@@ -1,7 +1,7 @@
 import { NodeError } from '../../core/flow/failure.ts'
 import { message } from '../../core/flow/message.ts'
 import type { Log } from '../../core/host.ts'
-import type { Execution, Outcome, Pipeline } from '../../core/pipeline.ts'
+import type { Outcome, Pipeline } from '../../core/pipeline.ts'
 import { createLog } from '../../server/log.ts'
 import type { Tally } from '../../server/tally.ts'
 import { tallyOf } from '../../server/tally.ts'
@@ -94,13 +94,7 @@ function withOutput(outcome: Outcome): Outcome {
 
 /** Opens all triggers and waits for the long-lived execution, or drains it when it is time to stop. */
 async function untilDone(pipeline: Pipeline, stopping: AbortSignal): Promise<Outcome> {
-  // In a thread of its own a short execution may be over before the answer of `open` has arrived.
-  let started: Execution | null = null
-  const watching = pipeline.started$.subscribe((each) => {
-    started ??= each
-  })
-  const execution = (await pipeline.open()) ?? started
-  watching.unsubscribe()
+  const execution = await pipeline.open()
   if (execution === null) throw new NodeError('run.nothing-to-do', 'the document has no trigger that gives messages')
   return doneOrStopped(execution, stopping)
 }

@@ -67,6 +67,8 @@ class IsolatedPipeline implements Pipeline {
   #blocks = 0
   #opened = false
   #released = false
+  /** The next version has its thread; it gets another one where it is opened again. */
+  #replaced = false
 
   constructor(plan: Plan, host: Host, options: IsolationOptions) {
     this.plan = plan
@@ -113,16 +115,24 @@ class IsolatedPipeline implements Pipeline {
   /** Taking over from another version happens in that version's thread, where its sources are. */
   async open(before?: Pipeline): Promise<Execution | null> {
     this.#opened = true
+    this.#replaced = false
     const inherited = before instanceof IsolatedPipeline ? before.#giveThread() : null
     if (inherited !== null) this.#take(inherited)
     else await before?.release()
     const thread = this.#running()
     const limitMs = before === undefined ? 0 : before.plan.settings.stopMsMax
-    const id =
-      inherited === null
-        ? await thread.peer.call('open', [])
-        : await thread.peer.call('replace', [this.plan], AbortSignal.timeout(limitMs + openMsMax))
-    return typeof id === 'string' ? (this.#executions.get(id) ?? null) : null
+    // A short execution may be over before the thread has answered.
+    const started = new Map<unknown, Execution>(this.#executions)
+    const watching = this.#started.subscribe((each) => void started.set(each.id, each))
+    try {
+      const id =
+        inherited === null
+          ? await thread.peer.call('open', [])
+          : await thread.peer.call('replace', [this.plan], AbortSignal.timeout(limitMs + openMsMax))
+      return started.get(id) ?? null
+    } finally {
+      watching.unsubscribe()
+    }
   }
 
   metrics(): PipelineMetrics | null {
@@ -174,9 +184,13 @@ class IsolatedPipeline implements Pipeline {
     await thread.end('the workflow was stopped')
   }
 
+  get #over(): boolean {
+    return this.#released || this.#replaced
+  }
+
   #running(): Thread {
     if (this.#thread !== null) return this.#thread
-    if (this.#released) throw new NodeError('workflow.released', 'the workflow has been stopped')
+    if (this.#over) throw new NodeError('workflow.released', 'the workflow has been stopped')
     const thread = new Thread(this.plan, this.#host, this.#options, nobody)
     this.#take(thread)
     return thread
@@ -186,7 +200,7 @@ class IsolatedPipeline implements Pipeline {
   #giveThread(): Thread | null {
     const thread = this.#thread
     this.#thread = null
-    this.#released = true
+    this.#replaced = true
     return thread
   }
 
@@ -247,8 +261,8 @@ class IsolatedPipeline implements Pipeline {
     if (this.#thread === thread) this.#thread = null
     for (const execution of [...this.#executions.values()])
       if (execution.thread === thread)
-        execution.end({ state: this.#released ? 'stopped' : 'failed', unsettled: 0, failure })
-    if (this.#released || !this.#opened) return
+        execution.end({ state: this.#over ? 'stopped' : 'failed', unsettled: 0, failure })
+    if (this.#over || !this.#opened) return
     // What listens must listen again; a stream begins where its source says.
     this.open().catch((thrown: unknown) =>
       this.#host.log.write('error', `the workflow could not be opened again: ${String(thrown)}`),
