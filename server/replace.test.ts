@@ -26,16 +26,44 @@ afterEach(async () => {
   await rm(folder, { recursive: true })
 })
 
+interface VersionOptions {
+  readonly settings?: string
+  readonly field?: string
+  readonly before?: Pipeline
+  /** How long a number is on its way. */
+  readonly delayMs?: number
+  /** Where a webhook listens, beside the numbers. */
+  readonly hook?: string
+}
+
+const hookNodes = (path: string): string =>
+  `  hook: { type: webhook@1, config: { path: ${path} } }\n  called: { type: log@1, config: { text: called } }\n`
+
+/** A workflow with a webhook and nothing else. */
+function neighbour(path: string): Pipeline {
+  const text = `millrace: 1\nname: n\nnodes:\n${hookNodes(path)}edges: [hook -> called]\n`
+  const log = { write: () => undefined }
+  return compile(
+    planText(text, catalogue),
+    catalogue,
+    createHost({ hub: server.hub, log, deadLetter: async () => undefined }),
+  )
+}
+
 /** Numbers, a thousand a second, each with the version that wrote it. */
-function version(label: string, options: { settings?: string; field?: string; before?: Pipeline } = {}): Pipeline {
+function version(label: string, options: VersionOptions = {}): Pipeline {
   const path = join(folder, 'out.ndjson')
+  const { hook } = options
+  const nodes = hook === undefined ? '' : `${hookNodes(hook)}\n`
+  const edge = hook === undefined ? '' : ', hook -> called'
   const planned = planText(
-    `millrace: 1\nname: t\nsettings: { ${options.settings ?? ''} }\nnodes:\n  src: { type: generate@1, config: { perSecond: 1000 } }\n  a: { type: set@1, onError: stop, config: { fields: { n: "{{ $json.n }}", by: ${options.field ?? label} } } }\n  out: { type: file.append@1, config: { path: ${JSON.stringify(path)} } }\nedges: [src -> a, a -> out]\n`,
+    `millrace: 1\nname: t\nsettings: { ${options.settings ?? ''} }\nnodes:\n  src: { type: generate@1, config: { perSecond: 1000 } }\n  a: { type: set@1, onError: stop, config: { fields: { n: "{{ $json.n }}", by: ${options.field ?? label} } } }\n  slow: { type: delay@1, config: { delayMs: ${options.delayMs ?? 0} } }\n  out: { type: file.append@1, config: { path: ${JSON.stringify(path)} } }\n${nodes}edges: [src -> a, a -> slow, slow -> out${edge}]\n`,
     catalogue,
     { version: label },
   )
   const host = createHost({
     folders: [folder],
+    hub: server.hub,
     log: { write: (_level, text) => void lines.push(text) },
     deadLetter: async () => undefined,
   })
@@ -84,6 +112,55 @@ describe('a new version of a stream', () => {
     await until(async () => (await by('one')) > before + 200)
     expect(lines.filter((line) => line.includes('the one before goes on'))).toHaveLength(1)
     expect(await by('two')).toBe(0)
+  })
+
+  it('whose other triggers do not open leaves the stream of the one before as it is', async () => {
+    await server.deploy('n', neighbour('/taken'))
+    const one = version('one', { hook: '/own' })
+    await server.deploy('t', one)
+    await until(async () => (await by('one')) > 50)
+    await expect(server.deploy('t', version('two', { before: one, hook: '/taken' }))).rejects.toThrow(/taken/)
+    const before = await by('one')
+    await until(async () => (await by('one')) > before + 50)
+    expect((await fetch(`${server.url}/own`, { method: 'POST' })).status).toBe(202)
+    await server.undeploy('t')
+    await expectEachOnce()
+  })
+
+  it('that fails when the one before cannot come back either is told of, and the server lives', async () => {
+    const one = version('one', { hook: '/own' })
+    await server.deploy('t', one)
+    await until(async () => (await by('one')) > 50)
+    await server.deploy('t', version('two', { before: one, field: '"{{ $json.n < 500 ? 2 : $json.none.such }}"' }))
+    await server.deploy('n', neighbour('/own'))
+    await until(() => lines.some((line) => line.includes('did not start again either')))
+    expect((await fetch(`${server.url}/own`, { method: 'POST' })).status).toBe(202)
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(503)
+  })
+
+  it('that another one follows at once is replaced by it', async () => {
+    const one = version('one', { delayMs: 200 })
+    await server.deploy('t', one)
+    await until(async () => (await by('one')) > 50)
+    const two = version('two', { before: one })
+    await Promise.all([server.deploy('t', two), server.deploy('t', version('three', { before: two }))])
+    await until(async () => (await by('three')) > 50)
+    await server.undeploy('t')
+    await expectEachOnce()
+  })
+
+  it('is over with the workflow when that is taken away while it takes over', async () => {
+    const one = version('one', { delayMs: 200 })
+    await server.deploy('t', one)
+    await until(async () => (await by('one')) > 50)
+    const taking = server.deploy('t', version('two', { before: one }))
+    await server.undeploy('t')
+    await taking
+    const last = (await written()).length
+    const three = version('three')
+    await server.deploy('t', three)
+    await until(async () => (await by('three')) > 50)
+    expect((await written()).length - (await by('three'))).toBe(last)
   })
 
   it('that fails later starts again by itself, waiting longer each time', async () => {

@@ -101,6 +101,8 @@ class Registry implements Workflows {
   #events = 0
   /** In the order of their ends; the oldest goes first. */
   readonly #ended = new Map<string, ExecutionView>()
+  /** The last change of what is deployed under an id that is not over: the next one waits for it. */
+  readonly #changes = new Map<string, Promise<void>>()
 
   constructor(options: WorkflowsOptions) {
     this.#options = options
@@ -117,6 +119,10 @@ class Registry implements Workflows {
         'workflow.bad-id',
         `A workflow cannot be deployed as ${JSON.stringify(id)}: use letters, digits and . _ ~ -`,
       )
+    return this.#inTurn(id, () => this.#deploy(id, pipeline, relaunch))
+  }
+
+  async #deploy(id: string, pipeline: Pipeline, relaunch: Relaunch | undefined): Promise<Execution | null> {
     const before = this.deployed.get(id)
     before?.cancelRestart()
     const entry: Entry = {
@@ -141,18 +147,22 @@ class Registry implements Workflows {
       if (before !== undefined) this.#retire(before, entry, execution)
       return execution
     } catch (thrown) {
-      if (before === undefined) await this.undeploy(id)
+      if (before === undefined) await this.#undeploy(id)
       else await this.#giveBack(entry, before, thrown)
       throw thrown
     }
   }
 
-  async reload(id: string): Promise<void> {
+  reload(id: string): Promise<void> {
+    return this.#inTurn(id, () => this.#reload(id))
+  }
+
+  async #reload(id: string): Promise<void> {
     const entry = this.#known(id)
     if (entry.relaunch === null)
       throw new HttpError(409, 'workflow.not-from-file', `Workflow ${id} was not read from a file of this server.`)
     try {
-      await this.deploy(id, await entry.relaunch(entry.pipeline), entry.relaunch)
+      await this.#deploy(id, await entry.relaunch(entry.pipeline), entry.relaunch)
     } catch (thrown) {
       if (thrown instanceof NodeError) throw new HttpError(409, thrown.code, thrown.message)
       throw thrown
@@ -168,7 +178,11 @@ class Registry implements Workflows {
     }
   }
 
-  async undeploy(id: string, limitMs?: number): Promise<void> {
+  undeploy(id: string, limitMs?: number): Promise<void> {
+    return this.#inTurn(id, () => this.#undeploy(id, limitMs))
+  }
+
+  async #undeploy(id: string, limitMs?: number): Promise<void> {
     const entry = this.deployed.get(id)
     if (entry === undefined) return
     this.deployed.delete(id)
@@ -253,6 +267,19 @@ class Registry implements Workflows {
     await Promise.all([...this.deployed.keys()].map((id) => this.undeploy(id, limitMs)))
   }
 
+  /** Two changes at once would take over from the same version, or take away what is just about to start. */
+  async #inTurn<T>(id: string, change: () => Promise<T>): Promise<T> {
+    const before = this.#changes.get(id)
+    const turn = before === undefined ? change() : before.then(change)
+    const over = turn.then(noop, noop)
+    this.#changes.set(id, over)
+    try {
+      return await turn
+    } finally {
+      if (this.#changes.get(id) === over) this.#changes.delete(id)
+    }
+  }
+
   #known(id: string): Entry {
     const entry = this.deployed.get(id)
     if (entry !== undefined) return entry
@@ -283,9 +310,14 @@ class Registry implements Workflows {
     void execution.done.then((outcome) => {
       if (over) return
       cancel()
-      if (outcome.state !== 'failed' || this.deployed.get(entry.id) !== entry) return done()
-      entry.cancelRestart()
-      void this.#giveBack(entry, before, outcome.failure?.message ?? 'it failed')
+      const gives = (): boolean => outcome.state === 'failed' && this.deployed.get(entry.id) === entry
+      if (!gives()) return done()
+      void this.#inTurn(entry.id, async () => {
+        // Somebody may have put another one in its place meanwhile.
+        if (!gives()) return done()
+        entry.cancelRestart()
+        await this.#giveBack(entry, before, outcome.failure?.message ?? 'it failed')
+      })
     })
   }
 
@@ -299,7 +331,15 @@ class Registry implements Workflows {
     this.deployed.set(entry.id, before)
     await entry.pipeline.release(0)
     entry.unwatch()
-    await before.pipeline.open()
+    try {
+      await before.pipeline.open()
+    } catch (thrown) {
+      before.ready = false
+      this.#options.log.write('error', `The version before of ${entry.id} did not start again either`, {
+        workflow: entry.id,
+        error: String(thrown),
+      })
+    }
   }
 
   /** A stream that failed begins again where its source says; one that keeps failing waits longer each time. */
@@ -337,6 +377,8 @@ class Registry implements Workflows {
     if (told.state === 'failed') this.#restart(entry, execution)
   }
 }
+
+const noop = (): void => undefined
 
 /** Whether an execution was started at an event trigger, by hand or by a request. */
 function isEvent({ pipeline }: Entry, { entry }: Execution): boolean {

@@ -240,8 +240,8 @@ export class Engine {
 
   async #open(before: Pipeline | undefined): Promise<Execution | null> {
     const old = before === undefined ? undefined : engines.get(before)
-    const kept = old === undefined ? undefined : await old.#handOver(this)
     if (old === undefined) await before?.release()
+    else await old.#closeEvents()
     for (const trigger of this.#triggers.values()) {
       if (trigger.lifetime === 'stream' || trigger.source !== null) continue
       trigger.source = await trigger.face.open(trigger.node.config, {
@@ -261,17 +261,22 @@ export class Engine {
         fail: (failure) => this.host.log.write('error', failure.message, { node: trigger.node.id, code: failure.code }),
       })
     }
+    // The stream comes last: where a trigger does not open, the one before goes on with its own.
+    const kept = old === undefined ? undefined : await old.#handOver(this)
     return this.#streamTriggers().length > 0 ? this.#startStream(null, kept) : null
   }
 
-  /** Lets another version take over: event triggers close, the stream drains, and sources that are the same in both stay open. */
-  async #handOver(next: Engine): Promise<ReadonlyMap<string, KeptSource> | undefined> {
+  async #closeEvents(): Promise<void> {
     for (const trigger of this.#triggers.values()) {
       const { source } = trigger
       if (trigger.lifetime === 'stream' || source === null) continue
       trigger.source = null
       await source.close()
     }
+  }
+
+  /** Lets another version take over: the stream drains, and sources that are the same in both stay open. */
+  async #handOver(next: Engine): Promise<ReadonlyMap<string, KeptSource> | undefined> {
     const limitMs = this.plan.settings.stopMsMax
     return this.#stream?.handOver((trigger) => {
       const other = next.#triggers.get(trigger.node.id)
