@@ -281,6 +281,15 @@ describe('the server', () => {
     )
   })
 
+  it('serves a request that offers another protocol, as Java’s client does, as if it had not', async () => {
+    server.hub.route({ methods: ['POST'], path: '/in', body: 'json', bodyBytesMax: 100 }, ({ body }, reply) =>
+      reply.send(200, { body }),
+    )
+    const offer = 'Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n'
+    const head = `POST /in HTTP/1.1\r\n${offer}Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n`
+    expect(await raw(`${head}{"n":1}`)).toMatch(/^HTTP\/1\.1 200 [\s\S]*\{"body":\{"n":1\}\}$/)
+  })
+
   it('answers what is no HTTP, too long or too slow with a short word, and lives on', async () => {
     await restart({ limits: { headMsMax: 200 } })
     expect(await raw('\x16\x03\x01 not http\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)

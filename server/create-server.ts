@@ -139,6 +139,8 @@ class HttpSide implements MillraceServer {
       requestTimeout: 0,
       keepAliveTimeout: 5_000,
       connectionsCheckingInterval: Math.min(1_000, limits.headMsMax),
+      // A client that offers HTTP/2 as well, as Java's does with every request, is served as it came; only WebSockets are changed to.
+      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     })
     this.#http.maxConnections = limits.connectionsMax
     this.#http.on('request', (request, response) => this.#serve(request, response))
