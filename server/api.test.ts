@@ -290,13 +290,18 @@ describe('the server', () => {
     expect(await raw(`${head}{"n":1}`)).toMatch(/^HTTP\/1\.1 200 [\s\S]*\{"body":\{"n":1\}\}$/)
   })
 
-  it('answers what is no HTTP, too long or too slow with a short word, and lives on', async () => {
+  it('says what is wrong with what is no HTTP, too long, too slow or expects too much, and lives on', async () => {
     await restart({ limits: { headMsMax: 200 } })
-    expect(await raw('\x16\x03\x01 not http\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /)
-    expect(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)).toMatch(
-      /^HTTP\/1\.1 431 /,
+    expect(await raw('\x16\x03\x01 not http\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 400 [\s\S]*"request.unreadable".*Invalid method/,
     )
-    expect(await raw('GET / HTTP/1.1\r\nHost: local')).toMatch(/^HTTP\/1\.1 408 /)
+    expect(await raw(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 431 [\s\S]*"head.too-large".*16384 bytes/,
+    )
+    expect(await raw('GET / HTTP/1.1\r\nHost: local')).toMatch(/^HTTP\/1\.1 408 [\s\S]*"head.slow".*200 ms/)
+    expect(await raw('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: gold\r\n\r\n')).toMatch(
+      /^HTTP\/1\.1 417 [\s\S]*"expect.unknown".*gold/,
+    )
     expect((await fetch(`${server.url}/livez`)).status).toBe(200)
   })
 

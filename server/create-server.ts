@@ -7,7 +7,7 @@ import type { Execution, Pipeline } from '../core/pipeline.ts'
 import { BodyAborted } from './body.ts'
 import { EventLoopWatch } from './event-loop.ts'
 import { createGuard, isLoopbackAddress } from './guard.ts'
-import { HttpError, refuse, refuseUpgrade } from './http-error.ts'
+import { HttpError, refuse, refuseSocket } from './http-error.ts'
 import type { ServerHub } from './hub.ts'
 import { createHub } from './hub.ts'
 import type { ServerLimits } from './limits.ts'
@@ -145,8 +145,20 @@ class HttpSide implements MillraceServer {
     this.#http.maxConnections = limits.connectionsMax
     this.#http.on('request', (request, response) => this.#serve(request, response))
     this.#http.on('checkContinue', (request, response) => this.#serve(request, response))
+    this.#http.on('checkExpectation', (request, response) =>
+      refuse(
+        request,
+        response,
+        new HttpError(
+          417,
+          'expect.unknown',
+          `This server cannot do what is expected: ${request.headers.expect?.slice(0, 100)}.`,
+          'Send Expect: 100-continue, or none.',
+        ),
+      ),
+    )
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
-    this.#http.on('clientError', (error, socket) => answerClientError(error, socket))
+    this.#http.on('clientError', (error, socket) => answerClientError(error, socket, limits))
   }
 
   async listen(host: string, port: number): Promise<void> {
@@ -207,7 +219,7 @@ class HttpSide implements MillraceServer {
     } catch (thrown) {
       socket.on('error', () => socket.destroy())
       if (!(thrown instanceof HttpError)) throw thrown
-      return refuseUpgrade(socket, thrown)
+      return refuseSocket(socket, thrown)
     }
     this.#realtime.upgrade(request, socket, head)
   }
@@ -395,17 +407,30 @@ function answerText(request: IncomingMessage, response: ServerResponse, status: 
 }
 
 /** What is not HTTP, or came too slowly, gets a short answer and is cut. */
-function answerClientError(error: Error, socket: Duplex): void {
+function answerClientError(error: Error, socket: Duplex, limits: ServerLimits): void {
   const code = 'code' in error ? error.code : ''
-  const status =
-    code === 'HPE_HEADER_OVERFLOW'
-      ? '431 Request Header Fields Too Large'
-      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? '408 Request Timeout'
-        : '400 Bad Request'
   if (!socket.writable || code === 'ECONNRESET') {
     socket.destroy()
     return
   }
-  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
+  refuseSocket(socket, clientError(error, code, limits))
+}
+
+function clientError(error: Error, code: unknown, { headBytesMax, headMsMax }: ServerLimits): HttpError {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new HttpError(
+      431,
+      'head.too-large',
+      `The request line and the headers are longer than the ${headBytesMax} bytes that are taken here.`,
+      'Send a shorter address, fewer headers or cookies.',
+    )
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new HttpError(
+      408,
+      'head.slow',
+      `The request line and the headers were not there after ${headMsMax} ms.`,
+      'Send it again over a better line.',
+    )
+  const why = 'reason' in error ? `: ${error.reason}` : ''
+  return new HttpError(400, 'request.unreadable', `This is no request that can be read${why}.`, 'Speak HTTP/1.1.')
 }

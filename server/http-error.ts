@@ -59,8 +59,8 @@ export function refuse(request: IncomingMessage, response: ServerResponse, error
   if (unread) linger(request)
 }
 
-/** An upgrade that is refused gets an ordinary HTTP answer. */
-export function refuseUpgrade(socket: Duplex, error: HttpError): void {
+/** What has no response object, an upgrade or a request that could not be read, gets an ordinary HTTP answer all the same. */
+export function refuseSocket(socket: Duplex, error: HttpError): void {
   const body = JSON.stringify(errorBody(error.code, error.message, error.remedy))
   const head = [
     `HTTP/1.1 ${error.status} Refused`,

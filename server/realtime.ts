@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import type { Guard } from './guard.ts'
-import { HttpError, refuseUpgrade } from './http-error.ts'
+import { HttpError, refuseSocket } from './http-error.ts'
 import type { ServerLimits } from './limits.ts'
 import { Session } from './session.ts'
 import type { TopicStore } from './topics.ts'
@@ -66,7 +66,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
         admit(request)
       } catch (thrown) {
         if (!(thrown instanceof HttpError)) throw thrown
-        refuseUpgrade(socket, thrown)
+        refuseSocket(socket, thrown)
         return
       }
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
