@@ -48,11 +48,15 @@ async function runExample(name: string, port: string, by: string, heading = ''):
   const folder = await mkdtemp(join(tmpdir(), 'millrace-docs-'))
   try {
     await writeFile(join(folder, document), block('yaml'))
-    // `npx millrace` of a clone with its packages, and the Node that runs this test.
+    // `npx millrace` and `npx node` of a clone with its packages, on the Node that runs this test.
     await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
     await mkdir(join(folder, '.bin'))
     await symlink(process.execPath, join(folder, '.bin/node'))
-    await writeFile(join(folder, '.bin/npx'), `#!/bin/sh\nshift\nexec node "${program}" "$@"\n`, { mode: 0o755 })
+    await writeFile(
+      join(folder, '.bin/npx'),
+      `#!/bin/sh\n[ "$1" = node ] && exec "$@"\nshift\nexec node "${program}" "$@"\n`,
+      { mode: 0o755 },
+    )
     const { stdout } = await run('bash', ['-e', '-c', `trap 'kill $(jobs -p) 2> .trap || :' EXIT\n${block('sh')}`], {
       cwd: folder,
       env: { ...process.env, PATH: `${join(folder, '.bin')}:${process.env.PATH}` },

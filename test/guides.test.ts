@@ -31,6 +31,15 @@ test.each(pages)('links of %s lead somewhere', (page) => {
   expect(broken).toEqual([])
 })
 
+test.each(pages)(
+  '%s has TypeScript and WebSockets run by the Node that npm installs, not by an older one of the machine',
+  (page) => {
+    const text = readFileSync(join(root, page), 'utf8')
+    expect(text).not.toMatch(/(?<!npx )\bnode [\w./-]+\.ts\b/)
+    if (text.includes('new WebSocket(')) expect(text).not.toMatch(/^node /m)
+  },
+)
+
 test.each([
   ['getting-started.md', ['{"text":"Hello Grace"}', 'exit code 1', 'exit code 2', '2 passed, 0 failed', '99900']],
   ['operations.md', ['"state":"running"', 'node.type-error', 'the new version runs', 'node="tens"']],
