@@ -122,6 +122,20 @@ describe('a webhook', () => {
     expect(await events.text()).toMatch(/data: 1\n\n[\s\S]*data: 2\n\n/)
   })
 
+  test('a stream that lacks a piece, since it lies in the dead-letter, says so at its end', async () => {
+    const { server, letters } = await serving(
+      '  hook: { type: webhook@1, config: { path: /names, respond: node } }\n  each: { type: split@1, config: { list: "{{ $json.body }}" } }\n  up: { type: set@1, config: { fields: { name: "{{ $json.name.toUpperCase() }}" } } }\n  a: { type: respond@1, config: { mode: auto } }',
+      'hook -> each, each -> up, up -> a',
+    )
+    const rows = [{ name: 'a' }, {}, { name: 'c' }]
+    const error = '{"error":{"code":"node.type-error","message":"a part of the request could not be worked on"}}'
+    const lines = await post(`${server.url}/names`, rows)
+    expect([lines.status, await lines.text()]).toEqual([200, `{"name":"A"}\n{"name":"C"}\n${error}\n`])
+    const events = await post(`${server.url}/names`, rows, { accept: 'text/event-stream' })
+    expect(await events.text()).toContain(`event: error\ndata: ${error}\n\n`)
+    expect(letters).toHaveLength(2)
+  })
+
   test('with arrivingMs tells of a body whose end is near, in an execution of its own', async () => {
     const { server, pipeline } = await serving(
       '  hook: { type: webhook@1, config: { path: "/films/:id", body: bytes, respond: node, arrivingMs: 60000 } }\n' +

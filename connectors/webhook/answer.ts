@@ -58,24 +58,28 @@ export class Answer implements ScopeOpener {
 
   /** The execution is over: ends a stream, or says what became of a request that nobody answered. */
   scopeEnded(failure: Failure | null): void {
+    const error = failure === null ? this.#lost() : { code: failure.code, message: failure.message }
     if (this.#streaming !== null) {
-      if (failure === null) return this.#reply.end()
-      // A stream that breaks off must not look like one that ended.
-      void this.#reply.write({ error: { code: failure.code, message: failure.message } }, 'error').then(
+      if (error === null) return this.#reply.end()
+      // A stream that breaks off, or that lacks a piece, must not look like one that is whole.
+      void this.#reply.write({ error }, 'error').then(
         () => this.#reply.end(),
         () => this.#reply.end(),
       )
       return
     }
     if (this.#reply.answered) return
-    if (failure !== null)
-      this.#reply.send(failure.code === 'execution.stopped' ? 503 : 500, {
-        error: { code: failure.code, message: failure.message },
-      })
-    // A request whose message lies in the dead-letter has not been served, whatever became of the execution. The letter has the
-    // cause; a caller, who may be anybody, does not: it may name addresses and folders of this host.
-    else if (this.#letter !== null)
-      this.#reply.send(500, { error: { code: this.#letter.code, message: 'the request could not be worked on' } })
-    else this.#reply.send(204, '')
+    if (error === null) this.#reply.send(204, '')
+    else this.#reply.send(failure?.code === 'execution.stopped' ? 503 : 500, { error })
+  }
+
+  /**
+   * A request whose message lies in the dead-letter has not been served, whatever became of the execution. The letter has the
+   * cause; a caller, who may be anybody, does not: it may name addresses and folders of this host.
+   */
+  #lost(): { readonly code: string; readonly message: string } | null {
+    if (this.#letter === null) return null
+    const what = this.#streaming === null ? 'the request' : 'a part of the request'
+    return { code: this.#letter.code, message: `${what} could not be worked on` }
   }
 }

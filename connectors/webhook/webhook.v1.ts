@@ -17,7 +17,8 @@ export const webhookV1 = define({
     'A name that the query repeats has a list of texts there. ' +
     'With `respond: accepted` the caller gets 202 and the execution id at once; with `respond: node` a `respond` node answers, whole or as a stream, ' +
     'and a caller that sends `Prefer: respond-async` (RFC 7240) gets the 202 all the same. ' +
-    'An execution that ends without an answer gives 204, or 500 with the code of the failure where a message of it lies in the dead-letter, which has the cause. ' +
+    'An execution that ends without an answer gives 204, or 500 with the code of the failure where a message of it lies in the dead-letter, which has the cause; ' +
+    'a streamed answer from which one is missing so, or that breaks off, ends with `{ error: { code, message } }` (in SSE, an event `error`). ' +
     'When more requests are in flight than `settings.inFlightMax` allows, the rest get 503 with Retry-After. ' +
     'With `arrivingMs` there is a second port, `arriving`: while a body of known length comes in, an execution of its own gets ' +
     '`{ method, path, params, query, headers, receivedBytes, totalBytes, expectedMs }` when the rest is expected so soon, judged by the speed so far. ' +
