@@ -62,7 +62,6 @@ export class Fetcher implements FetchLoopOwner {
   place(partition: FetchedPartition, offset: number): void {
     partition.place(offset)
     this.drop(partition)
-    this.wake()
   }
 
   /**
@@ -87,12 +86,13 @@ export class Fetcher implements FetchLoopOwner {
     this.wake()
   }
 
-  /** Forgets what waits of a partition. */
+  /** Forgets what waits of a partition, which makes room for others. */
   drop(partition: FetchedPartition): void {
     this.#waiting = this.#waiting.filter((each) => {
       if (each.owner === partition) this.#count(partition, -each.bytes.length)
       return each.owner !== partition
     })
+    this.wake()
   }
 
   /** Lets loops look again, and starts those of brokers that lead something now. */
