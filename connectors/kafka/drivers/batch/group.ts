@@ -162,19 +162,19 @@ export class Group {
     let pauseMs = 50
     while (!this.#isOver) {
       try {
+        // Before each round: it may have happened while something was given up.
+        if (this.#isLost) await this.#lose()
         const isAgain = await this.#round()
         pauseMs = 50
         if (isAgain) continue
         this.#joined.resolve()
         await this.#moved.promise
-        if (this.#isLost) await this.#lose()
       } catch (thrown) {
         if (this.#isOver) return
         const error = nodeErrorOf(thrown, this.#doing('joining'), this.#options)
         if (!error.retriable) return this.#fail(error)
         if (error.code === 'kafka.rebalancing') {
           this.#noteRefusal(protocolName(thrown))
-          if (this.#isLost) await this.#lose()
           continue
         }
         if (isOutdated(error)) this.#cluster.forgetCoordinator('group', this.#id)
