@@ -86,12 +86,13 @@ class Follower implements AsyncIterator<ByteChunk> {
 
   /** Whether the file has been cut short, or another one has taken its name: then reading is at the beginning of what is there now. */
   async #restarted(): Promise<boolean> {
+    // Asked in this order: what is written to the old file just before it is replaced must be seen.
+    const named = await stat(this.#path, { bigint: true }).catch(() => null)
     const now = await this.#handle.stat({ bigint: true })
     if (now.size < this.#position) {
       this.#position = 0
       return true
     }
-    const named = await stat(this.#path, { bigint: true }).catch(() => null)
     if (named === null || (named.ino === now.ino && named.dev === now.dev)) return false
     // What was written to the old file after the last look at it comes first.
     if (now.size > BigInt(this.#position)) return false
