@@ -335,6 +335,13 @@ describe('flow', () => {
     expect([letters, most]).toEqual([10_000, 1])
   })
 
+  test.runIf(listsOpenFiles)('a header that cannot be read lets go of the file that would be followed', async () => {
+    const path = write('a,a\n', 'csv')
+    const run = await flow({ path, format: 'csv', follow: true, from: 'end' })
+    expect((await run.finish()).outcome.state).toBe('failed')
+    expect(isOpen(path)).toBe(false)
+  })
+
   test('a kill lets go of the file', async () => {
     const path = write('{"n":1}\n'.repeat(100_000))
     let written = (): void => undefined

@@ -111,11 +111,13 @@ export const fileReadV1 = define({
     pausable: true,
     open: async (config, context) => {
       const path = pathAtStart(context, config.path, 'read')
+      const recordBytesMax = Math.min(config.recordBytesMax, context.gate.limit.bytes)
+      const reader = await readerOf(config, path, recordBytesMax, context)
+      // Opened last: nobody would close it if anything failed after it.
       const bytes = config.follow
         ? await followFile(path, { from: config.from, pollMs: config.pollMs, clock: context.host.clock })
         : await openBytes(path)
-      const recordBytesMax = Math.min(config.recordBytesMax, context.gate.limit.bytes)
-      return openRecordSource(bytes, await readerOf(config, path, recordBytesMax, context), context)
+      return openRecordSource(bytes, reader, context)
     },
   },
 })
