@@ -2,19 +2,18 @@ import type { CsvError, Parser } from 'csv-parse'
 import type { Size } from '../../core/flow/credits.ts'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { RecordReader, Records, UnreadableRecord } from '../../core/flow/record-source.ts'
+import type { BeginningRead, CsvBeginning } from './csv-header.ts'
 import { namesOf } from './csv-header.ts'
 import type { FoundRow } from './csv-parser.ts'
 import { createParser, rowsOf, wholeRows } from './csv-parser.ts'
 
-export interface CsvRecordsOptions {
+export interface CsvRecordsOptions extends CsvBeginning {
   readonly where: string
   readonly node: string
   readonly recordBytesMax: number
-  /** `true`: the first row names the columns. A list: these names. `false`: rows are arrays. */
-  readonly header: boolean | readonly string[]
   readonly delimiter: string
-  /** The names that the first row gave, where reading begins behind it. */
-  readonly names: readonly string[] | null
+  /** What of the beginning has been read already, where reading begins behind it. */
+  readonly beginning: BeginningRead | null
   /** Whether more may come when what is there has been read. */
   readonly followed: boolean
 }
@@ -36,6 +35,7 @@ class CsvRecords implements RecordReader {
   readonly #options: CsvRecordsOptions
   #parser: Parser
   #names: readonly string[] | null
+  #rowsToSkip: number
   #rows: Row[] = []
   #taken = 0
   /** Where the last row of this parser ended. */
@@ -51,7 +51,8 @@ class CsvRecords implements RecordReader {
 
   constructor(options: CsvRecordsOptions) {
     this.#options = options
-    this.#names = Array.isArray(options.header) ? options.header : options.names
+    this.#names = Array.isArray(options.header) ? options.header : (options.beginning?.names ?? null)
+    this.#rowsToSkip = options.beginning?.rowsToSkip ?? options.skipRows
     this.#parser = this.#createParser(true)
   }
 
@@ -70,6 +71,7 @@ class CsvRecords implements RecordReader {
     this.#begin(this.#createParser(true))
     this.#linesBefore = 0
     this.#linesPushed = 0
+    this.#rowsToSkip = this.#options.skipRows
     if (this.#options.header === true) this.#names = null
   }
 
@@ -118,7 +120,8 @@ class CsvRecords implements RecordReader {
   }
 
   #keep({ record, info }: FoundRow, bytes: number, linesBefore: number): void {
-    if (this.#options.header === true && this.#names === null) this.#names = namesOf(record, this.#options.where)
+    if (this.#rowsToSkip > 0) this.#rowsToSkip -= 1
+    else if (this.#options.header === true && this.#names === null) this.#names = namesOf(record, this.#options.where)
     else if (this.#names !== null && record.length !== this.#names.length)
       this.#refuse(
         `it has ${record.length} columns, the header ${this.#names.length}`,

@@ -169,6 +169,25 @@ describe('CSV', () => {
     ])
   })
 
+  test('names of its own in place of a header, and a header behind other rows', async () => {
+    const cities = write('Stadt,Einwohner\nBern,140\nChur,40\n', 'csv')
+    const named = [
+      { city: 'Bern', people: '140' },
+      { city: 'Chur', people: '40' },
+    ]
+    expect((await readAll({ path: cities, format: 'csv', header: ['city', 'people'], skipRows: 1 })).kept).toEqual(
+      named,
+    )
+    const report = write('"made\non Monday"\n\nfor, Ada, B\ncity,people\nBern,140\nChur,40\n', 'csv')
+    expect((await readAll({ path: report, format: 'csv', skipRows: 2 })).kept).toEqual(named)
+    expect((await readAll({ path: report, format: 'csv', skipRows: 3, header: false })).kept[0]).toEqual([
+      'Bern',
+      '140',
+    ])
+    expect(await readAll({ path: cities, format: 'csv', skipRows: 9 })).toMatchObject({ kept: [], state: 'done' })
+    await expect(readAll({ path: cities, format: 'lines', skipRows: 1 })).rejects.toThrow('only CSV has rows')
+  })
+
   test('rows that do not fit go to the dead-letter, and the rest is read', async () => {
     const path = write('a,b\n1,2\n1,2,3\n"x"y,2\n3,4\n', 'csv')
     const read = await readAll({ path, format: 'csv' })
@@ -440,6 +459,36 @@ describe('follow', () => {
     void run.execution.stop(1000)
     await run.finish()
   })
+
+  test.each(['old,header\n1,2\n', 'old,header\n', ''])(
+    'CSV from the end of %j passes over the first row of the file, and of the next',
+    async (before) => {
+      const path = write(before, 'csv')
+      const run = await flow({
+        path,
+        format: 'csv',
+        header: ['a', 'b'],
+        skipRows: 1,
+        follow: true,
+        from: 'end',
+        pollMs: 20,
+      })
+      await run.pipeline.open()
+      if (before === '') appendFileSync(path, 'old,header\n')
+      for (let n = 0; run.kept.length === 0 && n < 500; n++) {
+        appendFileSync(path, '3,4\n')
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      writeFileSync(`${path}.new`, 'old,header\n5,6\n')
+      renameSync(`${path}.new`, path)
+      await expect.poll(() => run.kept.at(-1)).toEqual({ a: '5', b: '6' })
+      expect(new Set(run.kept.map((row) => JSON.stringify(row)))).toEqual(
+        new Set(['{"a":"3","b":"4"}', '{"a":"5","b":"6"}']),
+      )
+      void run.execution.stop(1000)
+      await run.finish()
+    },
+  )
 
   test('from the end only gives what is new', async () => {
     const path = write('old\n')

@@ -24,8 +24,14 @@ const schema = z.strictObject({
     .union([z.boolean(), z.array(z.string().min(1).max(200)).min(1).max(1_000)])
     .default(true)
     .describe(
-      'CSV: the first row of the file names the columns, also for `from: end`; or their names; or `false` for arrays.',
+      'CSV: the first row of the file names the columns, also for `from: end`; or their names, where the first row is data; or `false` for arrays.',
     ),
+  skipRows: z
+    .int()
+    .min(0)
+    .max(1_000)
+    .default(0)
+    .describe('CSV: rows at the beginning that are passed over, as a header that names of your own replace.'),
   delimiter: z.string().length(1).default(',').describe('CSV: what stands between columns.'),
   recordBytesMax: z
     .int()
@@ -63,6 +69,15 @@ export const fileReadV1 = define({
   outside: true,
   config: schema,
   check: (config) => [
+    ...(config.skipRows > 0 && config.format !== 'csv'
+      ? [
+          {
+            field: 'skipRows',
+            message: `only CSV has rows, and the format is ${config.format}`,
+            remedy: 'Leave it out, or use `format: csv`.',
+          },
+        ]
+      : []),
     ...(config.from === 'end' && !config.follow
       ? [
           {
@@ -100,6 +115,12 @@ export const fileReadV1 = define({
       output: null,
     },
     {
+      title: 'A CSV file with names of your own in place of its header',
+      config: { path: 'cities.csv', format: 'csv', header: ['city', 'people'], skipRows: 1 },
+      input: [],
+      output: null,
+    },
+    {
       title: 'What is logged from now on',
       config: { path: 'app.log', format: 'lines', follow: true, from: 'end' },
       input: [],
@@ -133,20 +154,23 @@ async function readerOf(
   const options = { where, node: context.node, lineBytesMax: recordBytesMax }
   switch (config.format) {
     case 'csv': {
-      const { delimiter, header } = config
-      const names =
-        config.from === 'end' && header === true
-          ? await (await import('./csv-header.ts')).headerOf(await openBytes(path), where, {
-              delimiter,
-              recordBytesMax,
-            })
+      const { delimiter, header, skipRows } = config
+      const beginning =
+        config.from === 'end' && (header === true || skipRows > 0)
+          ? await (await import('./csv-header.ts')).readBeginning(
+              await openBytes(path),
+              where,
+              { header, skipRows },
+              { delimiter, recordBytesMax },
+            )
           : null
       return (await import('./csv-records.ts')).csvRecords({
         where,
         node: context.node,
         recordBytesMax,
         header,
-        names,
+        skipRows,
+        beginning,
         delimiter,
         followed: config.follow,
       })
