@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { isPacked, pack, readyToAppend } from './packed-file.ts'
 import { codeOf, fileError } from './place.ts'
 
 export interface AppendedFileOptions {
@@ -13,19 +14,23 @@ export interface AppendedFileOptions {
   readonly rotatedFilesMax: number
 }
 
-/** A file that grows at its end by whole lines: one handle, opened at the first write. */
+const lineEnd = 0x0a
+
+/** A file that grows at its end by whole lines: one handle, opened at the first write. In one of gzip each write is a member of its own. */
 export class AppendedFile {
   readonly #path: string
+  readonly #packed: boolean
   readonly #options: AppendedFileOptions
   #handle: FileHandle | null = null
   #bytes = 0
-  /** Whether the last line has no end, because a write was cut. */
-  #torn = false
+  /** What the next write begins with: the first line of a new file, or the end of a line that has none, because a write was cut. */
+  #begin = ''
   /** A write that went on beyond its time limit must not mix with the one after it. */
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(path: string, options: AppendedFileOptions) {
     this.#path = path
+    this.#packed = isPacked(path)
     this.#options = options
   }
 
@@ -38,8 +43,7 @@ export class AppendedFile {
 
   async close(): Promise<void> {
     await this.#last
-    await this.#handle?.close()
-    this.#handle = null
+    await this.#close()
   }
 
   async #append(text: string): Promise<void> {
@@ -49,44 +53,73 @@ export class AppendedFile {
         await this.#rotate()
         handle = await this.#open()
       }
-      const begin = this.#bytes === 0 ? this.#options.firstLine : this.#torn ? '\n' : ''
-      const bytes = Buffer.from(begin + text)
-      this.#torn = true
-      for (let at = 0; at < bytes.length; ) {
-        const { bytesWritten } = await handle.write(bytes, at)
-        at += bytesWritten
-        this.#bytes += bytesWritten
-      }
-      this.#torn = false
+      await this.#write(handle, text)
       if (this.#options.durable) await handle.datasync()
     } catch (thrown) {
       throw fileError(thrown, 'write', this.#path)
     }
   }
 
+  async #write(handle: FileHandle, text: string): Promise<void> {
+    const whole = this.#bytes
+    const content = this.#begin + text
+    const bytes = this.#packed ? await pack(content) : Buffer.from(content)
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        const { bytesWritten } = await handle.write(bytes, at)
+        at += bytesWritten
+        this.#bytes += bytesWritten
+      }
+      this.#begin = ''
+    } catch (thrown) {
+      if (this.#packed) await this.#takeBack(handle, whole)
+      else if (this.#bytes > whole) this.#begin = '\n'
+      throw thrown
+    }
+  }
+
+  /** A part of a member would spoil all that comes behind it. Where it cannot be taken away, opening the file again mends it. */
+  async #takeBack(handle: FileHandle, whole: number): Promise<void> {
+    this.#bytes = whole
+    await handle.truncate(whole).catch(() => this.#close())
+  }
+
   async #open(): Promise<FileHandle> {
     await mkdir(dirname(this.#path), { recursive: true })
+    const lastPacked = this.#packed ? await readyToAppend(this.#path) : null
     const handle = await open(this.#path, 'a+')
     this.#handle = handle
     this.#bytes = (await handle.stat()).size
-    if (this.#bytes > 0) {
-      const last = Buffer.alloc(1)
-      await handle.read(last, 0, 1, this.#bytes - 1)
-      this.#torn = last[0] !== 0x0a
-    }
+    const last = this.#packed ? lastPacked : await lastByteOf(handle, this.#bytes)
+    this.#begin = last === null ? this.#options.firstLine : last === lineEnd ? '' : '\n'
     return handle
   }
 
-  async #rotate(): Promise<void> {
+  async #close(): Promise<void> {
     await this.#handle?.close()
     this.#handle = null
-    this.#bytes = 0
-    this.#torn = false
-    const nameOf = (number: number): string => (number === 0 ? this.#path : `${this.#path}.${number}`)
+  }
+
+  async #rotate(): Promise<void> {
+    await this.#close()
+    const nameOf = (number: number): string => rotatedName(this.#path, number)
     await rm(nameOf(this.#options.rotatedFilesMax), { force: true })
     for (let number = this.#options.rotatedFilesMax - 1; number >= 0; number--)
       await rename(nameOf(number), nameOf(number + 1)).catch((thrown) => {
         if (codeOf(thrown) !== 'ENOENT') throw thrown
       })
   }
+}
+
+async function lastByteOf(handle: FileHandle, bytes: number): Promise<number | null> {
+  if (bytes === 0) return null
+  const found = Buffer.alloc(1)
+  await handle.read(found, 0, 1, bytes - 1)
+  return found[0] ?? null
+}
+
+/** A packed file keeps its ending, by which it is unpacked when it is read. */
+function rotatedName(path: string, number: number): string {
+  if (number === 0) return path
+  return isPacked(path) ? `${path.slice(0, -'.gz'.length)}.${number}.gz` : `${path}.${number}`
 }

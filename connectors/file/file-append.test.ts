@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
 import { message } from '../../core/flow/message.ts'
 import type { DeadLetter } from '../../core/host.ts'
@@ -28,6 +29,17 @@ async function send(
     errors: run.deadLetters.map(({ failure }) => `${failure.code}: ${failure.message}`),
     state: outcome.state,
   }
+}
+
+/** What file.read makes of a CSV file. */
+async function readBack(path: string): Promise<readonly unknown[]> {
+  const nodes = { in: { type: 'file.read@1', config: { path, format: 'csv' } }, out: { type: 'test.keep@1' } }
+  const run = await realFlow(
+    { millrace: 1, name: 't', nodes, edges: ['in -> out'] },
+    { host: { files: createFiles({ allowed: [folder] }) } },
+  )
+  await run.finish()
+  return run.kept
 }
 
 const text = (name: string): string => readFileSync(join(folder, name), 'utf8')
@@ -105,16 +117,60 @@ describe('file.append', () => {
     expect([text('r/log'), text('r/log.1'), text('r/log.2')]).toEqual([4, 3, 2].map((n) => `"line number ${n}"\n`))
   })
 
+  const unpacked = (name: string): string => gunzipSync(readFileSync(join(folder, name))).toString()
+
+  test('a file that ends in .gz is packed, goes on where it was, and is rotated as one', async () => {
+    const config = { path: 'p/c.csv.gz', format: 'csv', columns: ['n'] }
+    await send('file.append@1', config, [{ n: 1 }, { n: 2 }])
+    await send('file.append@1', { ...config, durable: 'batch' }, [{ n: 3 }])
+    expect(unpacked('p/c.csv.gz')).toBe('n\n1\n2\n3\n')
+    expect(await readBack('p/c.csv.gz')).toEqual([{ n: '1' }, { n: '2' }, { n: '3' }])
+    for (const n of [4, 5]) await send('file.append@1', { ...config, rotateBytes: 1 }, [{ n }])
+    expect(readdirSync(join(folder, 'p')).sort()).toEqual(['c.csv.1.gz', 'c.csv.2.gz', 'c.csv.gz'])
+    expect(['', '.1', '.2'].map((number) => unpacked(`p/c.csv${number}.gz`))).toEqual([
+      'n\n5\n',
+      'n\n4\n',
+      'n\n1\n2\n3\n',
+    ])
+  })
+
+  test('a packed file that a crash left unfinished, at any byte, keeps what can be read, and more can be added', async () => {
+    const lines = (count: number): string => Array.from({ length: count }, (_, n) => `${(n * 7919) % 1000}\n`).join('')
+    const first = gzipSync(lines(40))
+    const second = gzipSync(lines(300))
+    for (let cut = 0; cut <= second.length; cut += 23) {
+      writeFileSync(join(folder, 'cut.gz'), Buffer.concat([first, second.subarray(0, cut)]))
+      expect((await send('file.append@1', { path: 'cut.gz' }, ['more'])).errors).toEqual([])
+      const read = unpacked('cut.gz')
+      expect(read.endsWith('\n"more"\n')).toBe(true)
+      const before = read.slice(0, -'"more"\n'.length)
+      expect(before.startsWith(lines(40))).toBe(true)
+      expect((lines(40) + lines(300)).startsWith(before.slice(0, -1))).toBe(true)
+    }
+    writeFileSync(join(folder, 'zeros.gz'), Buffer.concat([first, Buffer.alloc(5_000)]))
+    await send('file.append@1', { path: 'zeros.gz' }, ['more'])
+    expect(unpacked('zeros.gz')).toBe(`${lines(40)}"more"\n`)
+    expect(readdirSync(folder).filter((name) => name.includes('unfinished'))).toEqual([])
+  })
+
+  test('what is no gzip is left as it is', async () => {
+    writeFileSync(join(folder, 'plain.gz'), 'text\n')
+    expect((await send('file.append@1', { path: 'plain.gz' }, [1])).errors).toEqual([
+      expect.stringMatching(/^file.broken-gzip: .*plain.gz: what is there is no gzip; move it away/),
+    ])
+    expect(text('plain.gz')).toBe('text\n')
+  })
+
   // Linux has a device that is always full.
-  test('a full disk is worth a retry and says so', async () => {
+  test.each(['full', 'full.gz'])('a full disk is worth a retry and says so: %s', async (path) => {
     if (!existsSync('/dev/full')) return
-    symlinkSync('/dev/full', join(folder, 'full'))
+    symlinkSync('/dev/full', join(folder, path))
     const open = createFiles({ allowed: [folder, '/dev'] })
     const run = await realFlow(
       {
         millrace: 1,
         name: 't',
-        nodes: { in: { type: 'manual@1' }, out: { type: 'file.append@1', config: { path: 'full' } } },
+        nodes: { in: { type: 'manual@1' }, out: { type: 'file.append@1', config: { path } } },
         edges: ['in -> out'],
       },
       { host: { files: open }, start: { entry: 'in', input: [message(1, null, 0, null)] } },
@@ -153,6 +209,24 @@ describe('file.write', () => {
     expect(text('w/deep/c.json')).toBe('{"c":1}')
     expect(text('w/deep/d.json')).toBe('{"d":"YQ=="}')
     expect(readdirSync(join(folder, 'w')).sort()).toEqual(['a.txt', 'b.bin', 'deep'])
+  })
+
+  test('a file that ends in .gz is packed, save bytes that are gzip already', async () => {
+    const values = [
+      { name: 'w/a.txt.gz', content: 'ä' },
+      { name: 'w/b.json.gz', content: { b: 1 } },
+      { name: 'w/c.gz', content: new Uint8Array([0, 255]) },
+      { name: 'w/d.gz', content: new Uint8Array(gzipSync('once')) },
+    ]
+    const config = { path: '{{ $json.name }}', value: '{{ $json.content }}' }
+    expect((await send('file.write@1', config, values)).errors).toEqual([])
+    const read = (name: string): Buffer => gunzipSync(readFileSync(join(folder, name)))
+    expect(['w/a.txt.gz', 'w/b.json.gz', 'w/d.gz'].map((name) => read(name).toString())).toEqual([
+      'ä',
+      '{"b":1}',
+      'once',
+    ])
+    expect([...read('w/c.gz')]).toEqual([0, 255])
   })
 
   test('the last message for a path wins', async () => {

@@ -16,12 +16,14 @@ export const fileAppendV1 = define({
   notes:
     'Messages that come together are written together, in their order. A line that an earlier crash or a full disk left unfinished ' +
     'is ended first, so that it spoils no other. The file is opened at the first message and stays open; ' +
-    'its folder is made if it is missing. One file has one writer: do not append to it from two nodes.',
+    'its folder is made if it is missing. A packed file is read through then, and each write is a part that can be unpacked by itself: it packs well where many messages come together. One file has one writer: do not append to it from two nodes.',
   inputs: ['in'],
   outputs: [],
   outside: true,
   config: z.strictObject({
-    path: startExpression(z.string().min(1).max(4096)).describe('The file, in a folder that this host allows.'),
+    path: startExpression(z.string().min(1).max(4096)).describe(
+      'The file, in a folder that this host allows. One that ends in `.gz` is packed.',
+    ),
     format: z
       .enum(['ndjson', 'lines', 'csv'])
       .default('ndjson')
@@ -45,7 +47,9 @@ export const fileAppendV1 = define({
       .min(0)
       .max(1_000_000_000_000)
       .default(0)
-      .describe('A file that has grown so large is renamed to `NAME.1`, `NAME.1` to `NAME.2` and so on; 0 for never.'),
+      .describe(
+        'A file that has grown so large is renamed to `NAME.1`, `NAME.1` to `NAME.2` and so on, a packed `NAME.gz` to `NAME.1.gz`; 0 for never.',
+      ),
     rotatedFilesMax: z.int().min(1).max(1_000).default(5).describe('Renamed files that are kept; the oldest goes.'),
   }),
   check: (config) =>
@@ -53,6 +57,7 @@ export const fileAppendV1 = define({
       ? [{ field: 'columns', message: 'CSV needs the names of its columns', remedy: 'Add `columns: [id, name]`.' }]
       : [],
   examples: [
+    { title: 'A packed file', config: { path: 'orders.ndjson.gz' }, input: [{ id: 1 }], output: null },
     { title: 'Keep what failed', config: { path: 'bad.ndjson' }, input: [{ id: 1 }], output: null },
     {
       title: 'A CSV file of two columns',

@@ -6,6 +6,7 @@ import { lineRecords } from '../../core/flow/line-records.ts'
 import type { RecordReader } from '../../core/flow/record-source.ts'
 import { openRecordSource } from '../../core/flow/record-source.ts'
 import { followFile } from './follow-file.ts'
+import { isPacked } from './packed-file.ts'
 import { pathAtStart } from './place.ts'
 import { openBytes } from './read-file.ts'
 import { wholeText } from './whole-text.ts'
@@ -96,7 +97,7 @@ export const fileReadV1 = define({
           },
         ]
       : []),
-    ...(config.follow && (config.path.constant ?? '').endsWith('.gz')
+    ...(config.follow && isPacked(config.path.constant ?? '')
       ? [
           {
             field: 'follow',

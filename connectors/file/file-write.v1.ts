@@ -6,6 +6,7 @@ import type { WriteFailure } from '../../core/define.ts'
 import { define, expression } from '../../core/define.ts'
 import { failureOf, NodeError } from '../../core/flow/failure.ts'
 import { jsonOf } from '../../core/json/json-text.ts'
+import { isPacked, looksPacked, pack } from './packed-file.ts'
 import { codeOf, fileError, resolvePath } from './place.ts'
 
 const filesAtOnceMax = 8
@@ -17,7 +18,7 @@ export const fileWriteV1 = define({
   summary: 'Writes each message to a file of its own; whoever reads it sees the old file or the whole new one.',
   notes:
     'The file is written under another name beside its place and then renamed. Of two messages for one path the later one wins. ' +
-    'Bytes are written as they are, text as UTF-8, all else as JSON. Missing folders are made.',
+    'Bytes are written as they are, text as UTF-8, all else as JSON. A file whose name ends in `.gz` is packed, save bytes that are gzip already. Missing folders are made.',
   inputs: ['in'],
   outputs: [],
   outside: true,
@@ -86,7 +87,7 @@ export const fileWriteV1 = define({
 
 async function writeWhole(
   path: string,
-  bytes: Uint8Array | string,
+  content: Uint8Array | string,
   options: { readonly durable: boolean; readonly ifExists: 'replace' | 'fail' },
 ): Promise<void> {
   const folder = dirname(path)
@@ -95,7 +96,7 @@ async function writeWhole(
     await mkdir(folder, { recursive: true })
     const handle = await open(unfinished, 'wx')
     try {
-      await handle.writeFile(bytes)
+      await handle.writeFile(isPacked(path) && !isGzip(content) ? await pack(content) : content)
       if (options.durable) await handle.sync()
     } finally {
       await handle.close()
@@ -117,6 +118,10 @@ async function placeNew(unfinished: string, path: string): Promise<void> {
     throw new NodeError('file.exists', `cannot write ${path}: it is already there; use \`ifExists: replace\``)
   }
   await rm(unfinished, { force: true })
+}
+
+function isGzip(content: Uint8Array | string): boolean {
+  return typeof content !== 'string' && looksPacked(content)
 }
 
 function contentOf(value: unknown): Uint8Array | string {

@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { createGunzip } from 'node:zlib'
 import { NodeError } from '../../core/flow/failure.ts'
 import type { ByteChunk } from '../../core/flow/record-source.ts'
+import { isPacked } from './packed-file.ts'
 import { codeOf, fileError } from './place.ts'
 
 export const chunkBytes = 65_536
@@ -11,7 +12,7 @@ export const chunkBytes = 65_536
 /** Opens a file and gives its bytes in chunks, unpacked if its name ends in `.gz`. Throws a NodeError at once if it cannot be opened. */
 export async function openBytes(path: string): Promise<AsyncIterable<ByteChunk>> {
   const handle = await openFile(path)
-  return path.endsWith('.gz') ? unpacked(handle, path) : plain(handle, path)
+  return isPacked(path) ? unpacked(handle, path) : plain(handle, path)
 }
 
 /** A handle for reading; a folder is refused, which the system would only do at the first read. */
