@@ -44,6 +44,16 @@ export function hostHub(hub: Hub | undefined, peer: () => Peer): HostHub {
     }
   }
   const replyOf = (id: unknown): HubReply | undefined => replies.get(Number(id))?.reply
+  /** The thread does not wait for what becomes of it: the caller may have been answered meanwhile, or the answer may have no form. */
+  const attempt = (id: unknown, answer: (reply: HubReply) => void): void => {
+    const reply = replyOf(id)
+    try {
+      if (reply !== undefined) answer(reply)
+    } catch (thrown) {
+      const { code } = failureOf(thrown, null)
+      if (reply?.answered === false) reply.send(500, { error: { code, message: 'the answer could not be sent' } })
+    }
+  }
 
   return {
     handlers: {
@@ -61,9 +71,12 @@ export function hostHub(hub: Hub | undefined, peer: () => Peer): HostHub {
           routes.get(Number(id))?.()
           routes.delete(Number(id))
         },
-        'reply-send': (id, status, body, headers) => replyOf(id)?.send(Number(status), body, headers as AnswerHeaders),
+        'reply-send': (id, status, body, headers) =>
+          attempt(id, (reply) => reply.send(Number(status), body, headers as AnswerHeaders)),
         'reply-begin': (id, status, format, headers) =>
-          replyOf(id)?.begin(Number(status), format === 'sse' ? 'sse' : 'ndjson', headers as AnswerHeaders),
+          attempt(id, (reply) =>
+            reply.begin(Number(status), format === 'sse' ? 'sse' : 'ndjson', headers as AnswerHeaders),
+          ),
         'reply-end': (id) => replyOf(id)?.end(),
         'keep-file': (id) => {
           const entry = replies.get(Number(id))

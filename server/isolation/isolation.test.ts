@@ -1,4 +1,5 @@
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createCatalogue } from '../../core/catalogue.ts'
 import { planText } from '../../core/document/plan-text.ts'
@@ -134,6 +135,41 @@ edges: [hook -> each, each -> answer, each -> say, hook.arriving -> near]
     const second = isolate(planOf(text.replace('hooked', 'again')), host, { folders: [] })
     open.push(() => second.release(500))
     await expect(second.open()).rejects.toThrow(/taken/)
+  })
+
+  test('an answer that comes when the caller has been given up harms nobody', async () => {
+    const server = await createServer({ port: 0, limits: { firstByteMsMax: 500 } })
+    open.push(() => server.close())
+    const text = `
+millrace: 1
+name: late
+settings: { isolation: thread }
+nodes:
+  hook: { type: webhook@1, config: { path: /hook, respond: node } }
+  each: { type: split@1, config: { list: '{{ $json.body }}' } }
+  later: { type: delay@1, config: { delayMs: '{{ $json }}' } }
+  answer: { type: respond@1, config: { mode: ndjson } }
+edges: [hook -> each, each -> later, later -> answer]
+`
+    await server.deploy('late', isolate(planOf(text), hostOf({ hub: server.hub }), { folders: [] }))
+    const post = (body: string): string =>
+      `POST /hook HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    const answerTo = async (body: string): Promise<string> => {
+      const headers = { 'content-type': 'application/json' }
+      return (await fetch(`${server.url}/hook`, { method: 'POST', body, headers })).text()
+    }
+    expect(await answerTo('[0]')).toBe('0\n')
+    // The second answer waits behind the first one, also when it is a 504: until that has left, it is not over.
+    const socket = connect(server.port, '127.0.0.1')
+    let answers = ''
+    socket.on('data', (piece) => {
+      answers += String(piece)
+    })
+    socket.write(post('[0, 1500]') + post('[1000]'))
+    await expect.poll(() => answers, { timeout: 5_000 }).toContain('504')
+    socket.destroy()
+    expect(answers).toContain('HTTP/1.1 200')
+    expect(await answerTo('[0]')).toBe('0\n')
   })
 })
 
