@@ -171,6 +171,32 @@ edges: [hook -> each, each -> later, later -> answer]
     expect(answers).toContain('HTTP/1.1 200')
     expect(await answerTo('[0]')).toBe('0\n')
   })
+
+  test('a value that is too deep to cross is told of, and nobody waits for it', async () => {
+    const server = await createServer({ port: 0 })
+    open.push(() => server.close())
+    const text = `
+millrace: 1
+name: deep
+settings: { isolation: thread }
+nodes:
+  hook: { type: webhook@1, config: { path: /hook, respond: node } }
+  answer: { type: respond@1, config: { body: '{{ $json.body }}' } }
+edges: [hook -> answer]
+`
+    await server.deploy('deep', isolate(planOf(text), hostOf({ hub: server.hub }), { folders: [] }))
+    const statusOf = async (depth: number): Promise<number> => {
+      const response = await fetch(`${server.url}/hook`, {
+        method: 'POST',
+        body: '['.repeat(depth) + ']'.repeat(depth),
+        headers: { 'content-type': 'application/json' },
+        signal: AbortSignal.timeout(5_000),
+      })
+      await response.arrayBuffer()
+      return response.status
+    }
+    expect([await statusOf(400), await statusOf(2_000), await statusOf(2_500)]).toEqual([200, 500, 500])
+  })
 })
 
 /** The first line of a topic, which may still have to come. */

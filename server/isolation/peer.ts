@@ -1,6 +1,7 @@
 import type { MessagePort, Worker } from 'node:worker_threads'
 import type { Failure } from '../../core/flow/failure.ts'
 import { failureOf, NodeError } from '../../core/flow/failure.ts'
+import { isRecord } from '../../core/protocol/frame.ts'
 
 /** What one side of a thread boundary answers: by method name, one value or a stream of them. */
 export interface Handlers {
@@ -46,19 +47,26 @@ export function createPeer(port: Port, handlers: Handlers): Peer {
   let ids = 0
   let gone: NodeError | null = null
 
-  const send = (frame: Frame): void => port.postMessage(frame)
+  const send = (frame: Frame): void => {
+    if (isTooDeep(frame, 0))
+      throw new NodeError(
+        'value.too-deep',
+        `values nested deeper than ${levelsMax} levels cannot cross to another thread`,
+      )
+    port.postMessage(frame)
+  }
   const ask = (frame: Extract<Frame, { method: string; id: number }>): Promise<IteratorResult<unknown>> => {
     if (gone !== null) return Promise.reject(gone)
     return new Promise((resolve, reject) => {
-      waiting.set(frame.id, { resolve, reject })
       send(frame)
+      waiting.set(frame.id, { resolve, reject })
     })
   }
   const answer = (id: number, promise: Promise<IteratorResult<unknown>>): void => {
-    promise.then(
-      (result) => send({ kind: 'value', id, value: result.value, done: result.done === true }),
-      (thrown: unknown) => send({ kind: 'error', id, failure: failureOf(thrown, null) }),
-    )
+    promise
+      .then((result) => send({ kind: 'value', id, value: result.value, done: result.done === true }))
+      // It failed, or what it gave cannot cross.
+      .catch((thrown: unknown) => send({ kind: 'error', id, failure: failureOf(thrown, null) }))
   }
   const signalOf = (id: number): AbortSignal => {
     const controller = new AbortController()
@@ -156,4 +164,14 @@ export function createPeer(port: Port, handlers: Handlers): Peer {
       for (const each of aborts.values()) each.abort(error)
     },
   }
+}
+
+/** The side that reads has less stack than the one that wrote, and what it cannot read is lost without a word. */
+const levelsMax = 500
+
+function isTooDeep(value: unknown, level: number): boolean {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
+  if (level > levelsMax) return true
+  if (Array.isArray(value)) return value.some((each) => isTooDeep(each, level + 1))
+  return isRecord(value) && Object.values(value).some((each) => isTooDeep(each, level + 1))
 }
