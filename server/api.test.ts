@@ -174,6 +174,24 @@ describe('the API', () => {
     expect(await call(method, path, body, filled)).toMatchObject({ status, body: { error: { code } } })
   })
 
+  it('names what it does not know of a body, and the type that it does not take', async () => {
+    const run = '/api/workflows/publisher/run'
+    const said = (code: string, message: unknown) => ({ body: { error: { code, message } } })
+    const unknown = said('request.invalid', expect.stringContaining('"values"'))
+    expect(await call('POST', run, { values: [1] })).toMatchObject({ status: 400, ...unknown })
+    expect(await call('GET', '/api/executions')).toMatchObject({ body: { executions: [] } })
+    const pause = { do: 'pause', nodes: ['ticks'] }
+    expect(await call('POST', '/api/workflows/publisher/sources', pause)).toMatchObject({ status: 400 })
+    const format = said('request.invalid', expect.stringMatching(/^Field format: .*"ndjson"/))
+    expect(await call('GET', '/api/topics/a?format=xml')).toMatchObject(format)
+    expect(await call('GET', '/api/topics/a%20b')).toMatchObject(
+      said('request.invalid', 'Field name: a topic is named by 1 to 200 letters, digits and . _ ~ / -.'),
+    )
+    expect(await call('POST', run, { input: {} }, { 'content-type': 'text/csv' })).toMatchObject(
+      said('body.not-json', 'This takes JSON, not text/csv.'),
+    )
+  })
+
   it('wants the token where one is set; probes and pages of its own do not need it', async () => {
     await restart({ token: 'secret-token' })
     expect(await call('GET', '/api/workflows')).toMatchObject({

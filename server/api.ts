@@ -65,7 +65,7 @@ const runWorkflow = createRoute({
     body: {
       content: {
         'application/json': {
-          schema: z.object({
+          schema: z.strictObject({
             entry: name.optional().describe('Node id; the first event trigger when absent'),
             input: z.unknown().optional().describe('The value of its one message; {} when absent'),
           }),
@@ -106,7 +106,9 @@ const readTopic = createRoute({
   path: '/api/topics/{name}',
   summary: 'A topic as server-sent events or NDJSON, by the Accept header; SSE resumes by Last-Event-ID',
   request: {
-    params: z.object({ name: z.string().regex(/^[A-Za-z0-9._~/-]{1,200}$/) }),
+    params: z.object({
+      name: z.string().regex(/^[A-Za-z0-9._~/-]{1,200}$/, 'a topic is named by 1 to 200 letters, digits and . _ ~ / -'),
+    }),
     query: z.object({
       after: z.string().max(60).optional().describe('start (default), now, an offset, or LOG:OFFSET'),
       format: z.enum(['sse', 'ndjson']).optional().describe('Instead of the Accept header'),
@@ -144,14 +146,14 @@ const sourceSchema = z
   .openapi('Source')
 const node = name.nullable().default(null).describe('A trigger; all of them when absent')
 const commandSchema = z.discriminatedUnion('do', [
-  z.object({ do: z.enum(['pause', 'resume']), node }),
-  z.object({
+  z.strictObject({ do: z.enum(['pause', 'resume']), node }),
+  z.strictObject({
     do: z.literal('seek'),
     node,
     to: z.discriminatedUnion('kind', [
-      z.object({ kind: z.enum(['earliest', 'latest']) }),
-      z.object({ kind: z.literal('time'), timeMs: z.number().int().min(0) }),
-      z.object({ kind: z.literal('offset'), offset: z.number().int().min(0) }),
+      z.strictObject({ kind: z.enum(['earliest', 'latest']) }),
+      z.strictObject({ kind: z.literal('time'), timeMs: z.number().int().min(0) }),
+      z.strictObject({ kind: z.literal('offset'), offset: z.number().int().min(0) }),
     ]),
   }),
 ])
@@ -247,23 +249,13 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
   const { limits, topics, workflows, log, clock } = parts
   const taps = new TapDesk(workflows, limits, clock)
   const app = new OpenAPIHono<{ Bindings: Bindings }>({
-    defaultHook: (result, c) => {
-      if (result.success) return
-      const [issue] = result.error.issues
-      const where = issue === undefined || issue.path.length === 0 ? 'The request' : `Field ${issue.path.join('.')}`
-      return c.json(
-        errorBody('request.invalid', `${where}: ${issue?.message ?? 'not valid'}.`, 'See /api/openapi.json.'),
-        400,
-      )
+    defaultHook: (result) => {
+      if (!result.success) throw invalid(result.error)
     },
   })
   app.openapi(listWorkflows, (c) => c.json({ workflows: [...workflows.deployed.values()].map(summaryOf) }, 200))
   app.openapi(getWorkflow, (c) => {
-    const { id } = c.req.valid('param')
-    const deployed = workflows.deployed.get(id)
-    if (deployed === undefined)
-      throw new HttpError(404, 'workflow.unknown', `There is no workflow ${JSON.stringify(id)}.`)
-    return c.json(workflowOf(deployed), 200)
+    return c.json(workflowOf(workflows.named(c.req.valid('param').id)), 200)
   })
   app.openapi(runWorkflow, (c) => {
     const { entry, input } = c.req.valid('json')
@@ -273,9 +265,7 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
     return c.json({ execution: execution.id, topic }, 202)
   })
   app.openapi(getSources, (c) => {
-    const deployed = workflows.deployed.get(c.req.valid('param').id)
-    if (deployed === undefined) throw new HttpError(404, 'workflow.unknown', 'There is no such workflow.')
-    return c.json({ sources: sourcesOf(deployed.pipeline.sources()) }, 200)
+    return c.json({ sources: sourcesOf(workflows.named(c.req.valid('param').id).pipeline.sources()) }, 200)
   })
   app.openapi(controlSources, async (c) => {
     const reports = await workflows.control(c.req.valid('param').id, c.req.valid('json'))
@@ -284,9 +274,7 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
   app.openapi(reloadWorkflow, async (c) => {
     const { id } = c.req.valid('param')
     await workflows.reload(id)
-    const deployed = workflows.deployed.get(id)
-    if (deployed === undefined) throw new HttpError(404, 'workflow.unknown', 'There is no such workflow.')
-    return c.json(summaryOf(deployed), 200)
+    return c.json(summaryOf(workflows.named(id)), 200)
   })
   app.openapi(getMetrics, (c) => {
     const all = [...workflows.deployed.values()].map(liveOf)
@@ -306,13 +294,7 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
   app.openAPIRegistry.registerPath(tapPort)
   app.get('/api/workflows/:id/tap', async (c) => {
     const query = tapPort.request.query.safeParse(c.req.query())
-    if (!query.success)
-      throw new HttpError(
-        400,
-        'request.invalid',
-        `Field ${query.error.issues[0]?.path.join('.')}: ${query.error.issues[0]?.message}.`,
-        'Name a port: ?port=node.out',
-      )
+    if (!query.success) throw invalid(query.error)
     const { port, filter, limit, format } = query.data
     const options = { workflow: c.req.param('id'), port, filter: filter ?? null, limit: limit ?? null, format }
     await taps.stream(c.env.outgoing, options)
@@ -339,8 +321,8 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
   app.get('/api/topics/:name{.+}', async (c) => {
     const query = readTopic.request.query.safeParse(c.req.query())
     const params = readTopic.request.params.safeParse({ name: c.req.param('name') })
-    if (!query.success || !params.success)
-      throw new HttpError(400, 'request.invalid', 'The topic or its query is not valid.', 'See /api/openapi.json.')
+    if (!params.success) throw invalid(params.error)
+    if (!query.success) throw invalid(query.error)
     const accepts = c.req.header('accept') ?? ''
     const format = query.data.format ?? (accepts.includes('text/event-stream') ? 'sse' : 'ndjson')
     const options = { topic: params.data.name, after: query.data.after ?? null, format }
@@ -367,17 +349,29 @@ export function createApi(parts: ServerParts): (request: IncomingMessage, respon
       }),
     )
   })
-  app.onError((thrown) => {
+  app.onError((thrown, c) => {
     if (thrown instanceof HttpError) return answer(thrown)
     // What Hono throws by itself is about the request: a body that is no JSON.
     if ('status' in thrown && (thrown.status === 400 || thrown.status === 415)) {
+      const type = c.req.header('content-type')
+      const what =
+        thrown.status === 400
+          ? 'The body is not JSON.'
+          : `This takes JSON, not ${type?.slice(0, 80) ?? 'a body of no type'}.`
       const remedy = 'Send JSON with the header Content-Type: application/json.'
-      return answer(new HttpError(thrown.status, 'body.not-json', 'The body is not JSON.', remedy))
+      return answer(new HttpError(thrown.status, 'body.not-json', what, remedy))
     }
     log.write('error', 'An API call failed', { error: String(thrown) })
     return answer(new HttpError(500, 'server.error', 'The server failed on this request.', 'Look into its log.'))
   })
   return (request, response) => serve(app.fetch, request, response, limits)
+}
+
+/** Names the first field that is not as the API describes it. */
+function invalid(error: z.core.$ZodError): HttpError {
+  const [issue] = error.issues
+  const where = issue === undefined || issue.path.length === 0 ? 'The request' : `Field ${issue.path.join('.')}`
+  return new HttpError(400, 'request.invalid', `${where}: ${issue?.message ?? 'not valid'}.`, 'See /api/openapi.json.')
 }
 
 function sourcesOf(reports: readonly SourceReport[]): z.infer<typeof sourceSchema>[] {

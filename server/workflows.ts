@@ -40,6 +40,8 @@ export interface ExecutionView {
 /** The workflows of this server and their executions: all that run, and the last ones that ended. */
 export interface Workflows {
   readonly deployed: ReadonlyMap<string, Deployed>
+  /** One that is deployed. Throws an HttpError for one that is unknown. */
+  named(id: string): Deployed
   /** Every workflow that is deployed has its triggers open. */
   readonly ready: boolean
   /** Ended executions by state, since the server started. */
@@ -158,7 +160,7 @@ class Registry implements Workflows {
   }
 
   async #reload(id: string): Promise<void> {
-    const entry = this.#known(id)
+    const entry = this.named(id)
     if (entry.relaunch === null)
       throw new HttpError(409, 'workflow.not-from-file', `Workflow ${id} was not read from a file of this server.`)
     try {
@@ -171,7 +173,7 @@ class Registry implements Workflows {
 
   async control(id: string, command: SourceCommand): Promise<readonly SourceReport[]> {
     try {
-      return await this.#known(id).pipeline.control(command)
+      return await this.named(id).pipeline.control(command)
     } catch (thrown) {
       if (thrown instanceof NodeError) throw new HttpError(409, thrown.code, `Not done: ${thrown.message}.`)
       throw thrown
@@ -192,7 +194,7 @@ class Registry implements Workflows {
   }
 
   run(workflow: string, entry: string | null, input: unknown): Execution {
-    const known = this.#known(workflow)
+    const known = this.named(workflow)
     if (this.#events >= this.#options.runningMax)
       throw new HttpError(
         503,
@@ -263,6 +265,17 @@ class Registry implements Workflows {
     return { kind: 'open' }
   }
 
+  named(id: string): Entry {
+    const entry = this.deployed.get(id)
+    if (entry !== undefined) return entry
+    throw new HttpError(
+      404,
+      'workflow.unknown',
+      `There is no workflow ${JSON.stringify(id)}.`,
+      'GET /api/workflows lists them.',
+    )
+  }
+
   async close(limitMs: number): Promise<void> {
     await Promise.all([...this.deployed.keys()].map((id) => this.undeploy(id, limitMs)))
   }
@@ -278,17 +291,6 @@ class Registry implements Workflows {
     } finally {
       if (this.#changes.get(id) === over) this.#changes.delete(id)
     }
-  }
-
-  #known(id: string): Entry {
-    const entry = this.deployed.get(id)
-    if (entry !== undefined) return entry
-    throw new HttpError(
-      404,
-      'workflow.unknown',
-      `There is no workflow ${JSON.stringify(id)}.`,
-      'GET /api/workflows lists them.',
-    )
   }
 
   /** The version before goes when its executions are over; it stays at hand while the new one is on probation. */
