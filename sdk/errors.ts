@@ -2,7 +2,7 @@
 export class MillraceError extends Error {
   /**
    * The server's own code (`workflow.unknown`, `body.too-large`, …), or one of the SDK's: `connection.lost`,
-   * `connection.closed`, `aborted`, `answer.broken`, `execution.failed` and `frame.*`.
+   * `connection.closed`, `aborted`, `answer.broken`, `upload.unreadable`, `execution.failed` and `frame.*`.
    */
   readonly code: string
   readonly remedy: string | null

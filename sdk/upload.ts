@@ -53,7 +53,7 @@ async function* fetchUpload<T>(
   try {
     response = await fetch(url, init)
   } catch (thrown) {
-    throw lost(thrown, options.signal)
+    throw await whyLost(body, lost(thrown, options.signal))
   }
   if (!response.ok) throw errorOfAnswer(response.status, await response.text().catch(() => ''))
   yield* valuesOf<T>(response, options.signal)
@@ -122,8 +122,10 @@ async function* xhrUpload<T>(
   xhr.upload.onprogress = (event) => options.onProgress?.(event.loaded, event.lengthComputable ? event.total : null)
   xhr.onprogress = pull
   xhr.onload = () => finish(xhr.status >= 200 && xhr.status < 300 ? null : errorOfAnswer(xhr.status, xhr.responseText))
-  xhr.onerror = () =>
-    finish(new MillraceError('connection.lost', 'The server could not be reached, or went away in the middle.'))
+  xhr.onerror = () => {
+    const lost = new MillraceError('connection.lost', 'The server could not be reached, or went away in the middle.')
+    void whyLost(body, lost).then(finish)
+  }
   xhr.onabort = () => finish(abortedError())
   options.signal?.addEventListener('abort', onAbort)
   if (options.signal?.aborted === true) onAbort()
@@ -143,6 +145,18 @@ async function* xhrUpload<T>(
   } finally {
     options.signal?.removeEventListener('abort', onAbort)
     if (!over) xhr.abort()
+  }
+}
+
+/** A file that cannot be read ends its upload just as a lost connection does: only reading it tells the two apart. */
+async function whyLost(body: UploadBody, lost: MillraceError): Promise<MillraceError> {
+  if (!(body instanceof Blob) || lost.code !== 'connection.lost') return lost
+  try {
+    await body.slice(0, 1).arrayBuffer()
+    return lost
+  } catch {
+    const what = 'The file cannot be read: it is a folder, or it was changed, moved or removed since it was chosen.'
+    return new MillraceError('upload.unreadable', what, { remedy: 'Choose it again; of a folder, the files in it.' })
   }
 }
 

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -185,6 +186,19 @@ describe('the thumbnails page', () => {
     expect(await page.locator('#said').textContent()).toMatch(/letter\.txt: Failed/)
     // Sending the same file again would not help.
     expect(await card('letter.txt').getByRole('button', { name: 'Send again' }).isVisible()).toBe(false)
+  })
+
+  it('says of a folder that is dropped that it cannot be read, and does not blame the server', async () => {
+    await open()
+    const session = await page.context().newCDPSession(page)
+    // What a person drops; a script could not make a folder up.
+    const data = { items: [], files: [dirname(clips.paths.end)], dragOperationsMask: 1 }
+    for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+      await session.send('Input.dispatchDragEvent', { type, x: 300, y: 300, data })
+    const name = basename(dirname(clips.paths.end))
+    await inState(name, 'failed').waitFor()
+    expect(await card(name).locator('.note').textContent()).toMatch(/cannot be read: it is a folder.*Choose/)
+    expect(await card(name).getByRole('button', { name: 'Send again' }).isVisible()).toBe(false)
   })
 
   it('goes on by itself after its connection was cut in the middle', async () => {

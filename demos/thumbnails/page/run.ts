@@ -206,8 +206,8 @@ export class VideoRun {
     const code = thrown instanceof MillraceError ? thrown.code : ''
     this.trouble = {
       message: explain(thrown),
-      // What the video itself is to blame for would only happen again.
-      again: !code.startsWith('video.') && (this.file !== null || this.record.source === 'sample'),
+      // What the file itself is to blame for would only happen again.
+      again: !/^(video|upload)\./.test(code) && (this.file !== null || this.record.source === 'sample'),
     }
   }
 
