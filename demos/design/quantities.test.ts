@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { bytes, count, percent, place, rate, span } from './quantities.ts'
+import { bytes, count, counted, percent, place, rate, span } from './quantities.ts'
 
 /** As they are read aloud: the narrow space before the unit is a plain one here. */
 const plain = (text: string): string => text.replaceAll('\u202f', ' ')
@@ -42,5 +42,10 @@ describe('quantities', () => {
   it('shows rates, counts and shares', () => {
     expect([rate(null), rate(0), rate(0.5), rate(1234)].map(plain)).toStrictEqual(['–', '0 /s', '0.50 /s', '1,234 /s'])
     expect([count(1204), plain(percent(0.999))]).toStrictEqual(['1,204', '99 %'])
+    expect([0, 1, 1204].map((value) => counted(value, 'thumbnail'))).toStrictEqual([
+      '0 thumbnails',
+      '1 thumbnail',
+      '1,204 thumbnails',
+    ])
   })
 })

@@ -47,6 +47,11 @@ export function count(value: number): string {
   return value.toLocaleString('en')
 }
 
+/** `1 thumbnail`, `1,204 thumbnails` */
+export function counted(value: number, thing: string): string {
+  return `${count(value)} ${thing}${value === 1 ? '' : 's'}`
+}
+
 /** `42 %` */
 export function percent(share: number): string {
   return `${Math.floor(share * 100)}${space}%`

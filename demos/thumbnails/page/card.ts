@@ -1,7 +1,7 @@
 import { element, setText } from '../../design/element.ts'
 import type { IconName } from '../../design/icons.ts'
 import { icon } from '../../design/icons.ts'
-import { bytes, count, percent, place, span } from '../../design/quantities.ts'
+import { bytes, count, counted, percent, place, span } from '../../design/quantities.ts'
 import { figuresOf } from './figures.ts'
 import { Filmstrip } from './filmstrip.ts'
 import type { Thumb, VideoRun } from './run.ts'
@@ -188,13 +188,13 @@ function progressOf(run: VideoRun): { readonly share: number | null; readonly te
   const planned = run.video?.thumbnails ?? null
   const had = run.thumbs.length + run.missing
   if (run.phase === 'done') {
-    const made = `${count(run.thumbs.length)} thumbnails`
+    const made = counted(run.thumbs.length, 'thumbnail')
     return { share: 1, text: run.done === null ? made : `${made} in ${span(run.done.elapsedMs)}` }
   }
   if (planned === null)
     return {
       share: run.running ? null : 0,
-      text: run.thumbs.length === 0 ? '' : `${count(run.thumbs.length)} thumbnails`,
+      text: run.thumbs.length === 0 ? '' : counted(run.thumbs.length, 'thumbnail'),
     }
   return { share: had / planned, text: `${count(had)} of ${count(planned)} · ${percent(had / planned)}` }
 }
