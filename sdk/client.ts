@@ -75,7 +75,7 @@ export interface Client {
   close(): void
 }
 
-/** Connects to a server, such as `http://127.0.0.1:4600`; in a page, `location.origin`. Answers at once, see `state`. */
+/** Connects to a server, such as `http://127.0.0.1:4600`; in a page, `location.origin`. Answers at once, see `state`. Throws `connection.bad-url`. */
 export function connect(url: string, options: ConnectOptions = {}): Client {
   return new RealtimeClient(url, options)
 }
@@ -101,9 +101,14 @@ class RealtimeClient implements Client {
   #ids = 0
 
   constructor(url: string, options: ConnectOptions) {
+    if (!/^(http|ws)s?:\/\//i.test(url) || !URL.canParse(url))
+      throw new MillraceError('connection.bad-url', `${JSON.stringify(url)} is no address of a server.`, {
+        remedy: 'Write it with its protocol, such as http://127.0.0.1:4600.',
+      })
     const base = new URL(url)
+    base.protocol = base.protocol.replace('ws', 'http')
     const socket = new URL('/api/realtime', base)
-    socket.protocol = base.protocol === 'https:' || base.protocol === 'wss:' ? 'wss:' : 'ws:'
+    socket.protocol = base.protocol.replace('http', 'ws')
     this.url = base.origin
     this.#door = { base: base.href, token: options.token ?? null }
     this.executions = {

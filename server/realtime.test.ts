@@ -132,6 +132,17 @@ describe('the door', () => {
     await expect(client.run('x')).rejects.toBeInstanceOf(MillraceError)
   })
 
+  it('is found by the address of a page or of a WebSocket; one without a protocol is refused by the SDK', async () => {
+    const client = connect(server.url.replace('http', 'ws'))
+    await until(() => client.state === 'live')
+    expect(await client.executions.list()).toStrictEqual([])
+    client.close()
+    for (const wrong of ['localhost:4600', '127.0.0.1:4600', '/x', 'ftp://127.0.0.1', 'http://'])
+      expect(() => connect(wrong)).toThrow(
+        expect.objectContaining({ code: 'connection.bad-url', message: expect.stringContaining(`"${wrong}"`) }),
+      )
+  })
+
   it('admits a limited number of sockets, and cuts those that never say hello', async () => {
     await restart({ limits: { socketsMax: 1, helloMsMax: 50 } })
     const silent = await peer({}, false)
