@@ -15,8 +15,8 @@ import type {
   SourceCommand,
   SourceReport,
 } from '../../core/pipeline.ts'
-import type { IsolationOptions } from './isolate.ts'
 import { isolate } from './isolate.ts'
+import type { IsolationOptions } from './thread.ts'
 
 /**
  * Runs a stream workflow as several lanes, a thread each, with sources of their own that share the partitions: nothing crosses

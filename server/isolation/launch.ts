@@ -3,7 +3,7 @@ import { compile } from '../../core/compile/compile.ts'
 import type { Plan } from '../../core/document/plan.ts'
 import type { Host } from '../../core/host.ts'
 import type { Pipeline } from '../../core/pipeline.ts'
-import type { IsolationOptions } from './isolate.ts'
+import type { IsolationOptions } from './thread.ts'
 
 /** Makes a plan run where its settings say: in this thread, in one of its own, or in several. `before` is the version that it is to take over from. */
 export async function launch(
