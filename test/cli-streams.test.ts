@@ -130,6 +130,34 @@ edges: [begin -> later]
     expect(code).toBe(129)
   })
 
+  test.skipIf(!hasScript)(
+    'a terminal that vanishes is one that was closed: it drains, and ends as by SIGHUP',
+    async () => {
+      writeFileSync(
+        join(cwd, 'both.yaml'),
+        `millrace: 1
+name: both
+nodes:
+  many: { type: generate@1, config: { perSecond: 200 } }
+  now: { type: file.append@1, config: { path: now.ndjson } }
+  wait: { type: delay@1, config: { delayMs: 500 } }
+  later: { type: file.append@1, config: { path: later.ndjson } }
+edges: [many -> now, many -> wait, wait -> later]
+`,
+      )
+      const numbers = (file: string): readonly string[] => readFileSync(join(cwd, file), 'utf8').trim().split('\n')
+      // The system tells of it to the shell that the terminal belongs to, and to all others there when that one has ended.
+      const line = '{ trap : HUP; "$NODE" "$PROGRAM" run both.yaml < /dev/tty; echo $? > code.part; mv code.part code; } & wait'
+      const running = startShell(`exec script -qec '${line}' /dev/null`, { cwd })
+      await running.said(/ in flight/)
+      await expect.poll(() => existsSync(join(cwd, 'later.ndjson')), { timeout: 20_000 }).toBe(true)
+      running.child.kill('SIGKILL')
+      await expect.poll(() => existsSync(join(cwd, 'code')), { timeout: 20_000 }).toBe(true)
+      expect(readFileSync(join(cwd, 'code'), 'utf8')).toBe('129\n')
+      expect(numbers('later.ndjson')).toEqual(numbers('now.ndjson'))
+    },
+  )
+
   test.skipIf(!hasScript)('Ctrl-C on a terminal says that it drains, and a second one what was done', async () => {
     const running = startShell(onTerminal('run slow.yaml'), { cwd })
     await running.said(/1 in flight/)

@@ -153,8 +153,9 @@ describe('lanes', () => {
         ws: { type: 'websocket.serve@1', config: { port } },
         who: { type: 'set@1', config: { fields: { n: '{{ $json.n }}', lane: '{{ $execution.id }}' } } },
         back: { type: 'websocket.send@1' },
+        seen: { type: 'merge@1' },
       },
-      ['ws.message -> who -> back'],
+      ['ws.message -> who -> back', 'who -> seen'],
       { lanes: 2 },
     )
     const pipeline = await launch(planned, catalogue, hostOf(), { folders: [] })
@@ -171,6 +172,9 @@ describe('lanes', () => {
       await expect.poll(() => client.json).toMatchObject([{ n }])
     }
     expect(lanes().size).toBe(2)
+    // What leaves by a port without an edge is counted over both, as what came in is.
+    const said = clients.length - 1
+    await expect.poll(() => pipeline.metrics()?.nodes.seen).toMatchObject({ in: said, out: said, ended: said })
   })
 })
 
