@@ -147,7 +147,8 @@ edges: [many -> now, many -> wait, wait -> later]
       )
       const numbers = (file: string): readonly string[] => readFileSync(join(cwd, file), 'utf8').trim().split('\n')
       // The system tells of it to the shell that the terminal belongs to, and to all others there when that one has ended.
-      const line = '{ trap : HUP; "$NODE" "$PROGRAM" run both.yaml < /dev/tty; echo $? > code.part; mv code.part code; } & wait'
+      const line =
+        '{ trap : HUP; "$NODE" "$PROGRAM" run both.yaml < /dev/tty; echo $? > code.part; mv code.part code; } & wait'
       const running = startShell(`exec script -qec '${line}' /dev/null`, { cwd })
       await running.said(/ in flight/)
       await expect.poll(() => existsSync(join(cwd, 'later.ndjson')), { timeout: 20_000 }).toBe(true)

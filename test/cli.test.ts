@@ -51,6 +51,19 @@ describe('run', () => {
     expect(out).toBe('{"text":"Hi Ada"}\n')
   })
 
+  test('warns of a variable that nothing reads, and says which may be meant', async () => {
+    const args = ['run', hello, '--input', '{"name":"Ada"}', '--set']
+    const { code, err } = await cli([...args, 'words=Hello', '--set', 'more=1'], { cwd })
+    expect(code).toBe(0)
+    expect(err).toContain(`--set words: nothing in ${hello} reads $vars.words; did you mean word?"`)
+    expect(err).toContain(`--set more: nothing in ${hello} reads $vars.more"`)
+    const any = join(cwd, 'any.yaml')
+    writeFileSync(any, readFileSync(join(cwd, hello), 'utf8').replace('$vars.word', '$vars[$json.name]'))
+    expect((await cli(['run', any, '--input', '{"name":"more"}', '--set', 'more=1'], { cwd })).err).not.toContain(
+      '--set',
+    )
+  })
+
   test('reads lines of standard input, in order', async () => {
     const input = Array.from({ length: 1_200 }, (_, index) => `{"name":${index}}\n`).join('')
     const { code, out, err } = await cli(['run', hello, '--set', 'word=No', '--input', '-'], { cwd, input })

@@ -11,10 +11,12 @@ import { onInterrupt } from '../interrupt.ts'
 import { printLastValues } from '../last-values.ts'
 import { loadOrSay } from '../load.ts'
 import type { WorldOptions } from '../options.ts'
+import { variablesOf } from '../options.ts'
 import { showProgress } from '../progress.ts'
 import { clearProgress } from '../progress-line.ts'
 import { exitCodeOf, reportJson, reportText } from '../report.ts'
 import { outputEnded, outputFailure, standardStreams } from '../standard-streams.ts'
+import { unreadVariables } from '../unread-variables.ts'
 import type { World } from '../world.ts'
 import { createWorld } from '../world.ts'
 
@@ -37,6 +39,7 @@ export async function run(file: string, options: RunOptions): Promise<void> {
       written.write(...line)
     },
   }
+  for (const each of unreadVariables(Object.keys(variablesOf(options.set ?? [])), plan, file)) log.write('warn', each)
   const world = await createWorld(options, [plan], { log, standardStreams })
   // The clock's timers do not keep a process alive, but a workflow that waits must.
   const alive = setInterval(() => undefined, 60_000)
