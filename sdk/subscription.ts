@@ -169,11 +169,12 @@ export class TopicSubscription<T> implements Subscription<T> {
   }
 
   #subscribed(log: string, next: number): void {
+    const anew = this.#log !== null && log !== this.#log
     this.#log = log
     const wanted = typeof this.#received === 'number' ? this.#received + 1 : next
     this.#received = next - 1
-    // The server counts from elsewhere: the log that we read is gone, and nobody knows how far it went.
-    if (next !== wanted) this.#pushGap({ from: wanted, to: null })
+    // The log that we read is gone, also where we had read nothing of it, and nobody knows how far it went.
+    if (anew || next !== wanted) this.#pushGap({ from: wanted, to: null })
     this.place ??= { after: this.#received, log }
     this.#setState('live')
   }

@@ -108,6 +108,25 @@ describe('a subscriber', () => {
     expect(seen).toStrictEqual([[0, 'a'], [1, 'b'], { from: 2, to: null }, [0, 'c']])
   })
 
+  it('hears of that gap, too, where it had read nothing yet', async () => {
+    const { port } = server
+    const topic = client(server.url).topic('news')
+    const gaps: Gap[] = []
+    const subscription = topic.subscribe({ after: null, onGap: (gap) => gaps.push(gap) })
+    const first = subscription[Symbol.asyncIterator]().next()
+    await until(() => subscription.state === 'live')
+    const { log } = subscription.place ?? {}
+    await server.close()
+    server = await createServer({ port })
+    await server.topics.publish('news', ['c'], noSignal)
+    expect((await first).value).toStrictEqual({ offset: 0, value: 'c' })
+    expect(gaps).toStrictEqual([{ from: 0, to: null }])
+    // In another page, that reads all of it again.
+    server.topics.end('news')
+    await topic.listen(() => {}, { after: 'start', log, onGap: (gap) => gaps.push(gap) })
+    expect(gaps).toHaveLength(2)
+  })
+
   it('of a run whose server died hears that the run is lost, not that it ended', async () => {
     const { pipeline, release } = testWorkflow(server)
     await server.deploy('publisher', pipeline)
