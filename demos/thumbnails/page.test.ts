@@ -242,6 +242,23 @@ describe('the thumbnails page', () => {
     }
   })
 
+  it('says after a reload that another server knows nothing of its videos', async () => {
+    const proxy = await testProxy(Number(new URL(demo.url).port))
+    const other = await startDemo({ port: 0 })
+    try {
+      await open({}, proxy.url)
+      await choose(clips.paths.end)
+      await inState('end.mp4', 'done').waitFor()
+      proxy.target = Number(new URL(other.url).port)
+      await page.reload()
+      await inState('end.mp4', 'failed').waitFor()
+      expect(await card('end.mp4').locator('.note').textContent()).toMatch(/started anew.*Send it again/)
+    } finally {
+      await proxy.close()
+      await other.close()
+    }
+  })
+
   it('says that it is slow when nothing new comes for some seconds', async () => {
     await open()
     await page.route('**/thumbnails', () => {

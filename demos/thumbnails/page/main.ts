@@ -106,6 +106,7 @@ function begin(file: File | null): void {
       lastAt: null,
       seen: 0,
       execution: null,
+      log: null,
     },
     file,
   )

@@ -145,17 +145,19 @@ export class VideoRun {
 
   async #follow(): Promise<void> {
     const subscription = this.#client.topic(`thumbnails/${this.record.execution}`).subscribe({
+      log: this.record.log,
       signal: this.#ended.signal,
       // Thumbnails are small and all of them are wanted: many may be on their way.
       credits: 64,
       onState: (state) => {
         this.unlinked = state === 'reconnecting'
+        if (state === 'live') this.record.log ??= subscription.place?.log ?? null
         this.#news()
       },
       onGap: () => {
         throw new MillraceError(
           'topic.gap',
-          'The server was started anew, and what it had of this video is gone. Send it again.',
+          'What the server had of this video is gone: it was started anew, or kept it for its 15 minutes. Send it again.',
         )
       },
     })

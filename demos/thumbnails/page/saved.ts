@@ -18,6 +18,8 @@ export interface RunRecord {
   /** Thumbnails that have come so far. */
   seen: number
   execution: string | null
+  /** The log that its thumbnails stand in: another one is that of a server that knows nothing of them. */
+  log: string | null
 }
 
 const place = 'millrace.thumbnails'
@@ -58,5 +60,6 @@ function readRecord(value: unknown): RunRecord | null {
     lastAt: numberOf(value.lastAt),
     seen: numberOf(value.seen) ?? 0,
     execution: typeof value.execution === 'string' ? value.execution : null,
+    log: typeof value.log === 'string' ? value.log : null,
   }
 }
