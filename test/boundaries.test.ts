@@ -23,6 +23,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 /** Built-in modules that core may use, and why. */
 const coreBuiltins: Readonly<Record<string, string>> = {
   'node:buffer': 'isUtf8 checks bytes at the speed of memory; nothing is read or written',
+  'node:crypto': 'an expression hashes a text; nothing is read or written',
   'node:module': 'luxon is loaded only when an expression reads a date',
 }
 
