@@ -89,6 +89,22 @@ describe('the order of results', () => {
   })
 })
 
+test('a key that always has more to do does not keep the others from their turn', async () => {
+  const { feed, out } = bench(
+    async (each, signal) => {
+      // Another one of the busy key comes before this one is done.
+      if (each.key === 'busy' && (each.value as number) < 50)
+        feed.give([(each.value as number) + 1], { keys: ['busy'] })
+      await feed.sleep(10, signal)
+      return each
+    },
+    { order: 'key', concurrency: 1 },
+  )
+  feed.give([1, 'other'], { keys: ['busy', 'other'] })
+  await feed.run()
+  expect(out.slice(0, 3)).toEqual(['10: 1', '20: "other"', '30: 2'])
+})
+
 describe('results', () => {
   test('none, one or many may come of a message; an input closes when all that came of it has closed', async () => {
     const feed = new Feed()

@@ -143,10 +143,9 @@ class AsyncMapper {
   }
 
   #nextOfKey(key: string | null): void {
-    const behind = this.#busyKeys.get(key)
-    const next = behind?.shift()
+    const next = this.#busyKeys.get(key)?.shift()
     if (next === undefined) this.#busyKeys.delete(key)
-    else if (this.#running < this.#limits.concurrency) this.#start(next)
+    // Behind those that wait already: a key that always has more would never let them begin.
     else this.#waiting.push(next)
   }
 
