@@ -56,6 +56,7 @@ export class Feed {
 
   async open(trigger: Trigger): Promise<void> {
     this.source = await trigger.face.open(trigger.node.config, this.#context(trigger.context))
+    if (this.paused) this.source.pause()
   }
 
   /** From now on nothing reaches the reader that there is. */

@@ -28,6 +28,7 @@ class World {
   readonly letters: SourceLetter[] = []
   readonly seeks: SeekTarget[] = []
   writeMs = 0
+  openMs = 0
   broken = false
   readonly host: TestHost = testHost()
   readonly types: Catalogue = this.#types()
@@ -57,6 +58,7 @@ class World {
         kind: 'stream-trigger',
         pausable: true,
         open: async (_config, context) => {
+          if (this.openMs > 0) await wait(context.host.clock, this.openMs, [])
           this.opened += 1
           this.#useClient(context)
           const open = new Map<number, readonly number[]>()
@@ -259,6 +261,20 @@ describe('a stream trigger that runs', () => {
     expect(world.seeks).toEqual([{ kind: 'offset', offset: 7 }])
     expect(report).toMatchObject({ node: 'src', state: 'open', inFlight: 0, partitions: [{ next: 100, lag: 0 }] })
     await expect(pipeline.control({ do: 'pause', node: 'source' })).rejects.toThrow(/"source"; the workflow has src/)
+  })
+
+  test('rests from the beginning when it is paused while it opens', async () => {
+    const world = new World()
+    world.openMs = 100
+    const pipeline = compile(world.plan('one'), world.types, world.host)
+    await world.until(pipeline.open())
+    await pipeline.control({ do: 'pause', node: 'src' })
+    await world.host.clock.runUntil(() => false, 1_000)
+    expect([world.opened, world.next]).toEqual([1, 0])
+    expect(pipeline.sources()).toMatchObject([{ state: 'paused' }])
+    await pipeline.control({ do: 'resume', node: 'src' })
+    await world.host.clock.runUntil(() => world.doneUpTo.size === 100)
+    expect(world.doneUpTo.size).toBe(100)
   })
 
   test('gets back the messages that no error port took, as they failed', async () => {
