@@ -20,7 +20,7 @@ export interface PerScope {
   flush(): void
   /** Whether a mark may pass now; where it may not, the operator's own emitting asks again. Left out: always. */
   idle?(): boolean
-  /** The scope is over, however it ended: frees timers. Nothing may be emitted from here. */
+  /** The scope is over, however it ended: frees timers. Nothing may be emitted from here. Perhaps called twice. */
   close(): void
 }
 
@@ -96,6 +96,8 @@ class StatefulOperator {
     if (messages.length > 0) {
       if (mark !== null) receipt.retain(1)
       for (const each of messages) {
+        // What the one before gave may have cut the execution.
+        if (scope.over) break
         try {
           kept.state.take(each, receipt)
         } catch (thrown) {
@@ -104,8 +106,14 @@ class StatefulOperator {
           this.#emit(this.#ports, batch([failed], receipt, scope))
         }
       }
-      if (mark?.kind === 'end' || kept.ended) kept.state.flush()
-      receipt.settle()
+      if (scope.over) {
+        // It was closed already, but perhaps in the middle of a message that it kept afterwards.
+        kept.state.close()
+        receipt.fail(stopped(this.#node))
+      } else {
+        if (mark?.kind === 'end' || kept.ended) kept.state.flush()
+        receipt.settle()
+      }
     } else if (mark?.kind === 'end') kept.state.flush()
     if (mark?.kind === 'end') kept.ended = true
     if (mark === null) {

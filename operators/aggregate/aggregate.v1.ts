@@ -99,6 +99,7 @@ export const aggregateV1 = define({
               open.cancel()
               open.pane.drop()
             }
+            panes.clear()
           },
         }
       })

@@ -89,6 +89,7 @@ export const debounceV1 = define({
               open.cancel()
               open.pane.drop()
             }
+            waiting.clear()
           },
         }
       })
