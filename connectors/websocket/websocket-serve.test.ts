@@ -176,6 +176,47 @@ describe('lanes', () => {
     const said = clients.length - 1
     await expect.poll(() => pipeline.metrics()?.nodes.seen).toMatchObject({ in: said, out: said, ended: said })
   })
+
+  test('that fail start again beside those that run, and a stop ends them all', async () => {
+    const [port = 0] = await freePorts(1)
+    const planned = planOf(
+      {
+        ws: { type: 'websocket.serve@1', config: { port } },
+        who: {
+          type: 'set@1',
+          onError: 'stop',
+          config: { fields: { lane: '{{ $execution.id }}', n: '{{ $json.n.of }}' } },
+        },
+        back: { type: 'websocket.send@1' },
+      },
+      ['ws.message -> who -> back'],
+      { lanes: 2 },
+    )
+    const pipeline = await launch(planned, catalogue, hostOf(), { folders: [] })
+    open.push(() => pipeline.release(500))
+    const execution = await pipeline.open()
+    const laneOf = async (): Promise<string> => {
+      const client = await connectWhenOpen(`ws://127.0.0.1:${port}`)
+      client.send({ n: { of: 1 } })
+      await expect.poll(() => client.json).toHaveLength(1)
+      const [said] = client.json
+      return (said as { lane: string }).lane
+    }
+    /** Asks until two have answered. */
+    const bothLanes = async (): Promise<readonly string[]> => {
+      const seen = new Set<string>()
+      await expect.poll(async () => seen.add(await laneOf()).size, { timeout: 20_000 }).toBe(2)
+      return [...seen].sort()
+    }
+    const before = await bothLanes()
+    const breaking = await connectWhenOpen(`ws://127.0.0.1:${port}`)
+    breaking.send({ n: null })
+    await breaking.closed
+    expect(await bothLanes()).not.toEqual(before)
+    expect(await execution?.stop()).toMatchObject({ state: 'stopped' })
+    await expect(connect(`ws://127.0.0.1:${port}`)).rejects.toThrow()
+    expect(pipeline.executions.size).toBe(0)
+  })
 })
 
 describe('a new version of a workflow', () => {

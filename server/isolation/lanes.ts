@@ -1,7 +1,8 @@
 import { BehaviorSubject, Subject } from 'rxjs'
 import type { Plan } from '../../core/document/plan.ts'
+import { NodeError } from '../../core/flow/failure.ts'
 import type { Message } from '../../core/flow/message.ts'
-import type { Host } from '../../core/host.ts'
+import type { Clock, Host } from '../../core/host.ts'
 import type {
   Ended,
   Execution,
@@ -20,7 +21,7 @@ import type { IsolationOptions } from './thread.ts'
 
 /**
  * Runs a stream workflow as several lanes, a thread each, with sources of their own that share the partitions: nothing crosses
- * threads on the way of the data. To the outside they are one pipeline with one execution; a lane that dies starts again alone.
+ * threads on the way of the data. To the outside they are one pipeline with one execution; a lane that fails or dies starts again alone.
  */
 export function runLanes(plan: Plan, host: Host, options: IsolationOptions): Pipeline {
   return new LanedPipeline(plan, host, options)
@@ -28,13 +29,15 @@ export function runLanes(plan: Plan, host: Host, options: IsolationOptions): Pip
 
 class LanedPipeline implements Pipeline {
   readonly plan: Plan
-  readonly executions = new Map<string, Execution>()
+  readonly executions = new Map<string, LanedExecution>()
   readonly started$ = new Subject<Execution>()
   readonly ended$ = new Subject<Ended>()
   readonly #lanes: readonly Pipeline[]
+  readonly #clock: Clock
 
   constructor(plan: Plan, host: Host, options: IsolationOptions) {
     this.plan = plan
+    this.#clock = host.clock
     const count = plan.settings.lanes
     this.#lanes = Array.from({ length: count }, (_, index) =>
       isolate(plan, host, { ...options, lane: { index, count } }),
@@ -57,7 +60,7 @@ class LanedPipeline implements Pipeline {
     const old = before instanceof LanedPipeline && before.#lanes.length === this.#lanes.length ? before.#lanes : []
     if (old.length === 0) await before?.release()
     const opened = await Promise.all(this.#lanes.map((lane, index) => lane.open(old[index])))
-    return this.#add(opened.flatMap((each) => each ?? []))
+    return this.#add(opened.map(startedOf))
   }
 
   metrics(): PipelineMetrics | null {
@@ -115,13 +118,14 @@ class LanedPipeline implements Pipeline {
   }
 
   async release(limitMs?: number): Promise<void> {
+    for (const execution of this.executions.values()) execution.restNoMore()
     await Promise.all(this.#lanes.map((lane) => lane.release(limitMs)))
     this.started$.complete()
     this.ended$.complete()
   }
 
   #add(parts: readonly Execution[]): Execution {
-    const execution = new LanedExecution(parts)
+    const execution = new LanedExecution(this.#lanes, parts, this.#clock)
     this.executions.set(execution.id, execution)
     void execution.done.then((outcome) => {
       this.executions.delete(execution.id)
@@ -132,6 +136,11 @@ class LanedPipeline implements Pipeline {
   }
 }
 
+/** A lane that fails starts again after a second, then two, and so on up to a minute. */
+const restartMs = 1_000
+const restartMsMax = 60_000
+
+/** The executions of all lanes as one. It fails when no lane runs any more; until then one that fails starts again. */
 class LanedExecution implements Execution {
   readonly id: string
   readonly entry: string
@@ -139,20 +148,30 @@ class LanedExecution implements Execution {
   readonly startedAt: number
   readonly state$ = new BehaviorSubject<ExecutionState>('running')
   readonly done: Promise<Outcome>
-  readonly #parts: readonly Execution[]
+  readonly #lanes: readonly Pipeline[]
+  readonly #clock: Clock
+  /** By lane. */
+  readonly #running = new Map<number, Execution>()
+  readonly #waiting = new Map<number, { readonly outcome: Outcome; readonly cancel: () => void }>()
+  readonly #ended: Outcome[] = []
+  /** Times in a row that a lane has failed. */
+  readonly #failures = new Map<number, number>()
+  #ending = false
+  #resolve: (outcome: Outcome) => void = () => undefined
 
-  constructor(parts: readonly Execution[]) {
+  constructor(lanes: readonly Pipeline[], parts: readonly Execution[], clock: Clock) {
     const [first] = parts
     if (first === undefined) throw new Error('an execution in lanes has at least one lane')
     this.id = first.id
     this.entry = first.entry
     this.startedAt = first.startedAt
-    this.#parts = parts
-    this.done = Promise.all(parts.map((each) => each.done)).then((outcomes) => {
-      const outcome = worst(outcomes)
-      this.state$.next(outcome.state)
-      this.state$.complete()
-      return outcome
+    this.#lanes = lanes
+    this.#clock = clock
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    parts.forEach((part, lane) => {
+      this.#run(lane, part)
     })
   }
 
@@ -160,14 +179,80 @@ class LanedExecution implements Execution {
     return this.state$.value
   }
 
-  async stop(limitMs?: number): Promise<Outcome> {
+  stop(limitMs?: number): Promise<Outcome> {
     if (this.state === 'running') this.state$.next('draining')
-    return worst(await Promise.all(this.#parts.map((each) => each.stop(limitMs))))
+    return this.#end((part) => part.stop(limitMs))
   }
 
-  async kill(cause: string): Promise<Outcome> {
-    return worst(await Promise.all(this.#parts.map((each) => each.kill(cause))))
+  kill(cause: string): Promise<Outcome> {
+    return this.#end((part) => part.kill(cause))
   }
+
+  /** No lane starts again. */
+  restNoMore(): void {
+    this.#ending = true
+    for (const { cancel } of this.#waiting.values()) cancel()
+  }
+
+  async #end(way: (part: Execution) => Promise<Outcome>): Promise<Outcome> {
+    this.restNoMore()
+    await Promise.all([
+      ...[...this.#running.values()].map(way),
+      ...[...this.#waiting.keys()].map(async (lane) => {
+        // Where its thread had died, it is about to run, or does already.
+        await this.#startAgain(lane)
+        const part = this.#running.get(lane)
+        if (part !== undefined) await way(part)
+      }),
+    ])
+    return this.done
+  }
+
+  #run(lane: number, part: Execution): void {
+    this.#waiting.delete(lane)
+    this.#running.set(lane, part)
+    void part.done.then((outcome) => {
+      this.#running.delete(lane)
+      if (outcome.state !== 'failed' || this.#ending || this.#running.size === 0) this.#ended.push(outcome)
+      else this.#wait(lane, outcome, this.#clock.now() - part.startedAt)
+      this.#finishIfOver()
+    })
+  }
+
+  #wait(lane: number, outcome: Outcome, ranMs: number): void {
+    const failures = ranMs > restartMsMax ? 1 : (this.#failures.get(lane) ?? 0) + 1
+    this.#failures.set(lane, failures)
+    const delayMs = Math.min(restartMs * 2 ** (failures - 1), restartMsMax)
+    this.#waiting.set(lane, { outcome, cancel: this.#clock.after(delayMs, () => void this.#startAgain(lane)) })
+  }
+
+  async #startAgain(lane: number): Promise<void> {
+    const outcome = this.#waiting.get(lane)?.outcome
+    try {
+      const part = startedOf((await this.#lanes[lane]?.open()) ?? null)
+      if (this.#waiting.has(lane)) this.#run(lane, part)
+    } catch {
+      if (outcome === undefined || !this.#waiting.has(lane)) return
+      if (!this.#ending) return this.#wait(lane, outcome, 0)
+      this.#waiting.delete(lane)
+      this.#ended.push(outcome)
+      this.#finishIfOver()
+    }
+  }
+
+  #finishIfOver(): void {
+    if (this.#running.size > 0 || (this.#ending && this.#waiting.size > 0) || this.state$.isStopped) return
+    const outcome = worst([...this.#ended, ...[...this.#waiting.values()].map((each) => each.outcome)])
+    this.restNoMore()
+    this.state$.next(outcome.state)
+    this.state$.complete()
+    this.#resolve(outcome)
+  }
+}
+
+function startedOf(execution: Execution | null): Execution {
+  if (execution === null) throw new NodeError('execution.not-started', 'a lane has no stream execution')
+  return execution
 }
 
 const severity: readonly Outcome['state'][] = ['done', 'stopped', 'failed', 'lost']
