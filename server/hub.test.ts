@@ -7,7 +7,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { NodeError } from '../core/flow/failure.ts'
-import type { HubArrival, HubReply, HubRequest, HubRoute } from '../core/host.ts'
+import type { HubArrival, HubReply, HubRequest, HubRoute, Log } from '../core/host.ts'
 import type { MillraceServer, ServerOptions } from './create-server.ts'
 import { createServer } from './create-server.ts'
 import { until } from './testing.ts'
@@ -253,18 +253,22 @@ describe('an upload', () => {
     })
   })
 
-  it('without a folder fails alone: the next one has a place again, and the server closes as ever', async () => {
+  it('without a folder fails alone and says why in the log: the next one has a place again, and the server closes as ever', async () => {
     await server.close()
     const parent = join(folder, 'later')
     await writeFile(parent, 'no folder can be made here')
-    server = await createServer({ port: 0, temporaryDirectory: parent })
+    const said: unknown[] = []
+    const log: Log = { write: (...line) => void said.push(line) }
+    server = await createServer({ port: 0, temporaryDirectory: parent, log })
     route(upload, (_request, reply) => reply.send(200, {}))
     const put = async (): Promise<number> => (await fetch(`${server.url}/up`, { method: 'POST', body: 'film' })).status
-    expect(await put()).toBe(500)
+    expect(await post('/up', 'film')).toMatchObject({ status: 507, body: { error: { code: 'spool.unwritable' } } })
+    const cause = { error: expect.stringMatching(/ENOTDIR|EEXIST/) }
+    expect(said).toStrictEqual([['error', expect.stringMatching(/upload could not be written.*TMPDIR/), cause]])
     await server.close()
     server = await createServer({ port: 0, temporaryDirectory: parent })
     route(upload, (_request, reply) => reply.send(200, {}))
-    expect(await put()).toBe(500)
+    expect(await put()).toBe(507)
     await rm(parent)
     expect(await put()).toBe(200)
   })

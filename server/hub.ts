@@ -13,7 +13,7 @@ import type { ServerReply } from './reply.ts'
 import { createReply } from './reply.ts'
 import type { Router } from './router.ts'
 import { createRouter } from './router.ts'
-import type { Spool } from './spool.ts'
+import type { Spool, SpooledFile } from './spool.ts'
 
 /** The hub as its server sees it. */
 export interface ServerHub extends Hub {
@@ -246,7 +246,7 @@ async function takeBody(
         )
       return { body: parseJson(decodeText(await readBody(request, response, limits))), remove: nothing }
     case 'file': {
-      const file = await (await options.spool()).receive(request, response, limits)
+      const file = await receiveFile(request, response, limits, options)
       const remove = (): void =>
         void file
           .remove()
@@ -254,6 +254,25 @@ async function takeBody(
       const { path, name, mime, sizeBytes } = file
       return { body: { path, name, mime, sizeBytes }, remove }
     }
+  }
+}
+
+/** What the disk refuses is told to the log with its cause, and to the caller without: it names folders of this host. */
+async function receiveFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  limits: BodyLimits,
+  { spool, log }: HubOptions,
+): Promise<SpooledFile> {
+  try {
+    return await (await spool()).receive(request, response, limits)
+  } catch (thrown) {
+    if (thrown instanceof HttpError || thrown instanceof BodyAborted) throw thrown
+    const remedy = 'Make room, or start it with a TMPDIR that it can write to.'
+    log.write('error', `An upload could not be written. ${remedy}`, { error: String(thrown) })
+    throw new HttpError(507, 'spool.unwritable', 'The server cannot write uploads now.', 'Try again later.', {
+      'retry-after': '30',
+    })
   }
 }
 

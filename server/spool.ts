@@ -14,7 +14,7 @@ export interface Spool {
   readonly directory: string
   readonly files: number
   readonly bytes: number
-  /** Writes a body to a file as it comes. A body that is cut leaves no file behind. Throws an HttpError. */
+  /** Writes a body to a file as it comes. A body that is cut leaves no file behind. Throws an HttpError, or what the disk says. */
   receive(request: IncomingMessage, response: ServerResponse, limits: BodyLimits): Promise<SpooledFile>
   close(): Promise<void>
 }
@@ -81,7 +81,7 @@ class SpoolFolder implements Spool {
       await writing.done().catch(() => {})
       await file.close().catch(() => {})
       await remove()
-      throw isNoSpace(thrown) ? full(this.#bytesMax) : thrown
+      throw thrown
     }
     return { path, name: nameOf(request), mime: mimeOf(request), sizeBytes, remove }
   }
@@ -161,8 +161,4 @@ function mimeOf(request: IncomingMessage): string {
 function full(bytesMax: number): HttpError {
   const text = `The server has no room for this upload; uploads in progress may hold ${bytesMax} bytes together.`
   return new HttpError(507, 'spool.full', text, 'Try again later.', { 'retry-after': '30' })
-}
-
-function isNoSpace(thrown: unknown): boolean {
-  return thrown instanceof Error && 'code' in thrown && (thrown.code === 'ENOSPC' || thrown.code === 'EDQUOT')
 }
