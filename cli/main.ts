@@ -117,7 +117,13 @@ worldOptions(
     .description('serve workflows: webhooks, streams, API and realtime topics on one port')
     .argument('[files...]', 'workflow documents')
     .option('--port <number>', 'port to listen on; 0 for any free one', process.env.PORT ?? '4600')
-    .option('--host <address>', 'address to listen on; one that others reach needs MILLRACE_TOKEN', '127.0.0.1'),
+    .option('--host <address>', 'address to listen on; one that others reach needs MILLRACE_TOKEN', '127.0.0.1')
+    .option('--origin <url>', 'let pages of this origin call the server; may be given often', collect)
+    .option(
+      '--hostname <name>',
+      'answer under this name, too, as behind a proxy that passes it on; may be given often',
+      collect,
+    ),
 )
   .addHelpText(
     'after',
@@ -125,7 +131,8 @@ worldOptions(
 Examples:
   $ millrace serve orders.yaml
   $ millrace serve *.yaml --port 8080 --set rate=1.2
-  $ millrace serve resize.yaml --tasks ./tasks.ts --dead-letter failed.ndjson`,
+  $ millrace serve resize.yaml --tasks ./tasks.ts --dead-letter failed.ndjson
+  $ millrace serve orders.yaml --origin http://localhost:5173`,
   )
   .action(async (files: string[], options) => (await import('./commands/serve.ts')).serve(files, options))
 

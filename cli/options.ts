@@ -39,6 +39,25 @@ export function collectorOf(url: string): string {
   throw new UsageError(`--otlp is ${JSON.stringify(url)}; write for example --otlp http://127.0.0.1:4318`)
 }
 
+/** Origins of pages, as browsers send them. */
+export function originsOf(texts: readonly string[]): readonly string[] {
+  return texts.map((text) => {
+    const origin = URL.canParse(text) ? new URL(text).origin : 'null'
+    if (origin !== 'null' && text.replace(/\/$/, '').toLowerCase() === origin) return origin
+    throw new UsageError(`--origin is ${JSON.stringify(text)}; write for example --origin http://localhost:5173`)
+  })
+}
+
+/** Names of hosts, without a port. */
+export function hostnamesOf(texts: readonly string[]): readonly string[] {
+  return texts.map((text) => {
+    const address = `http://${text}`
+    if (text !== '' && URL.canParse(address) && new URL(address).hostname === text.toLowerCase())
+      return text.toLowerCase()
+    throw new UsageError(`--hostname is ${JSON.stringify(text)}; write for example --hostname orders.example`)
+  })
+}
+
 /** Addresses of modules that define tasks. */
 export function taskModulesOf(files: readonly string[]): readonly URL[] {
   return files.map((file) => {

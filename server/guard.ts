@@ -77,7 +77,7 @@ function checkHost(request: IncomingMessage, options: GuardOptions): void {
     421,
     'host.unknown',
     `This server does not answer to the name ${JSON.stringify(String(request.headers.host ?? '').slice(0, 100))}.`,
-    'Use 127.0.0.1 or localhost, or add the name to the server option hostnames.',
+    'Use 127.0.0.1 or localhost, or start it with the name: millrace serve --hostname NAME, or the option hostnames.',
   )
 }
 
@@ -104,7 +104,7 @@ function foreign(origin: string): HttpError {
     403,
     'origin.foreign',
     `Pages of ${JSON.stringify(origin.slice(0, 100))} may not call this server.`,
-    'Add the origin to the server option origins if they should.',
+    'If they should, start it with their origin: millrace serve --origin URL, or the option origins.',
   )
 }
 

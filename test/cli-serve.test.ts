@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
@@ -108,6 +108,35 @@ describe('serve', () => {
     const { code, err } = await startCli(['serve', 'hook.yaml', 'twin.yaml', '--port', '0'], { cwd }).done
     expect(code).toBe(1)
     expect(err).toMatch(/^millrace: .*\/hello\/:name/m)
+  })
+
+  test('lets pages of an origin call it, and answers under a name of its proxy, where it was told to', async () => {
+    const { url } = await serve('hook.yaml', '--origin', 'http://localhost:5173', '--hostname', 'orders.example')
+    const from = (origin: string) => ({ origin, 'access-control-request-headers': 'x-signature' })
+    const preflight = await fetch(`${url}/hello/x`, { method: 'OPTIONS', headers: from('http://localhost:5173') })
+    expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([
+      204,
+      'http://localhost:5173',
+    ])
+    expect(preflight.headers.get('access-control-allow-headers')).toBe('x-signature')
+    const foreign = await fetch(`${url}/hello/x`, { method: 'OPTIONS', headers: from('http://evil.example') })
+    expect([foreign.status, await foreign.text()]).toEqual([403, expect.stringContaining('--origin')])
+    const named = (host: string): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const headers = { host }
+        get(`${url}/api/workflows`, { headers }, (answer) => resolve(answer.resume().statusCode)).on('error', reject)
+      })
+    expect([await named('orders.example'), await named('evil.example')]).toEqual([200, 421])
+  })
+
+  test.each([
+    ['--origin', 'localhost:5173'],
+    ['--origin', 'http://localhost:5173/app'],
+    ['--hostname', 'orders.example:80'],
+  ])('%s %s is no such thing, and says what is', async (option, value) => {
+    const refused = startCli(['serve', option, value], { cwd })
+    started.push(refused)
+    expect((await refused.done).err).toMatch(`${option} is "${value}"; write for example ${option} `)
   })
 
   test('an address that others reach needs a token', async () => {

@@ -7,24 +7,32 @@ import { createLog } from '../../server/log.ts'
 import { releaseYoungGeneration } from '../boot-memory.ts'
 import { aborted, onInterrupt } from '../interrupt.ts'
 import type { WorldOptions } from '../options.ts'
-import { portOf } from '../options.ts'
+import { hostnamesOf, originsOf, portOf } from '../options.ts'
 import { UsageError } from '../usage-error.ts'
 import type { World } from '../world.ts'
 
 export interface ServeOptions extends WorldOptions {
   readonly port: string
   readonly host: string
+  readonly origin?: readonly string[]
+  readonly hostname?: readonly string[]
 }
 
 /** `millrace serve`: deploys documents on a server and runs until it is interrupted; then it drains. */
 export async function serve(files: readonly string[], options: ServeOptions): Promise<void> {
   const port = portOf(options.port)
+  const origins = originsOf(options.origin ?? [])
+  const hostnames = hostnamesOf(options.hostname ?? [])
   const log = createLog()
   // The engine is loaded only where there is a document for it: a server without one is small.
   const documents = files.length === 0 ? [] : await read(files)
   if (documents === null) return
   const interrupt = onInterrupt({ drains: true })
-  const server = await createServer({ port, host: options.host, token: process.env.MILLRACE_TOKEN ?? null, log })
+  const server = await createServer({
+    ...{ port, origins, hostnames, log },
+    host: options.host,
+    token: process.env.MILLRACE_TOKEN ?? null,
+  })
   let close = async (): Promise<void> => undefined
   try {
     if (documents.length > 0) close = await deployAll(server, documents, options, log)
