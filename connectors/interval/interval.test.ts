@@ -92,3 +92,29 @@ test('a stopped execution ticks no more', async () => {
   await pipeline.release(0)
   expect(host.clock.pendingTimers).toBe(0)
 })
+
+test('the last beat, which waits for room, comes after a rest in which there was room', async () => {
+  const host = testHost()
+  const { clock } = host
+  const planned = planText(
+    `{ millrace: 1, name: t, settings: { inFlightMax: 1 },
+      nodes: { tick: { type: interval@1, config: { everyMs: 300, count: 2, value: '{{ $json.n }}' } },
+        slow: { type: delay@1, config: { delayMs: 1000 } } },
+      edges: [tick -> slow] }`,
+    catalogue,
+  )
+  const pipeline = compile(planned, catalogue, host)
+  const seen: unknown[] = []
+  pipeline.tap('slow', 'out', (messages) => void seen.push(...messages.map((each) => each.value)))
+  let state = ''
+  void pipeline.start('tick').done.then((outcome) => {
+    state = outcome.state
+  })
+  // The first beat is on its way from 300 to 1300, the second is due at 600.
+  clock.after(700, () => void pipeline.control({ do: 'pause', node: 'tick' }))
+  clock.after(1400, () => void pipeline.control({ do: 'resume', node: 'tick' }))
+  await clock.runUntil(() => state !== '')
+  expect(seen).toEqual([0, 1])
+  expect(state).toBe('done')
+  await pipeline.release(0)
+})

@@ -122,6 +122,8 @@ export const intervalV1 = define({
         resume: () => {
           if (!paused || !open) return
           paused = false
+          // There may have come room for what waits, and it may be the last.
+          catchUp()
           beat()
         },
         close: async () => close(),
