@@ -19,7 +19,7 @@ export interface Pipeline {
    * Opens all triggers: event triggers begin to listen, stream triggers to flow. Answers the long-lived execution, if any.
    * With `before`, an open pipeline of an older version that this one was compiled after, it takes over from that: what the old one has taken
    * is delivered by it, stream triggers that are the same in both stay open, and what they give from then on comes here. Release the old one afterwards.
-   * Where that cannot be (one of them runs in a thread of its own), the old one is released first.
+   * Where that cannot be (one of them runs in a thread of its own), the old one rests first.
    */
   open(before?: Pipeline): Promise<Execution | null>
   /** Executions that are not over yet. */
@@ -43,6 +43,8 @@ export interface Pipeline {
   sample(node: string, port: string, limits: SampleLimits, read: (report: SampleReport) => void): () => void
   /** Stops all executions within the limit and closes what the pipeline owns. */
   release(limitMs?: number): Promise<void>
+  /** Drains streams and closes triggers, for another one that opens in its place; `open` begins again. */
+  rest(): Promise<void>
 }
 
 export type ExecutionState = 'queued' | 'running' | 'draining' | 'suspended' | 'done' | 'failed' | 'stopped' | 'lost'

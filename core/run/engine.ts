@@ -194,6 +194,7 @@ export class Engine {
       tap: (node, port, read) => this.#tap(node, port, read),
       sample: (node, port, limits, read) => this.#sample(node, port, limits, read),
       release: (limitMs) => this.#release(limitMs),
+      rest: () => this.#rest(),
     }
     engines.set(pipeline, this)
     return pipeline
@@ -240,7 +241,7 @@ export class Engine {
 
   async #open(before: Pipeline | undefined): Promise<Execution | null> {
     const old = before === undefined ? undefined : engines.get(before)
-    if (old === undefined) await before?.release()
+    if (old === undefined) await before?.rest()
     else await old.#closeEvents()
     for (const trigger of this.#triggers.values()) {
       if (trigger.lifetime === 'stream' || trigger.source !== null) continue
@@ -389,6 +390,12 @@ export class Engine {
     }
     this.#samplers.add(stop)
     return stop
+  }
+
+  async #rest(): Promise<void> {
+    await this.#closeEvents()
+    await this.#stream?.stop()
+    await Promise.all([...this.#closing])
   }
 
   async #release(limitMs: number = this.plan.settings.stopMsMax): Promise<void> {

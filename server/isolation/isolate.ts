@@ -55,7 +55,7 @@ class IsolatedPipeline implements Pipeline {
   #blocks = 0
   #opened = false
   #released = false
-  /** The next version has its thread; it gets another one where it is opened again. */
+  /** Its thread is another version's, or gone; it gets another one where it is opened again. */
   #replaced = false
 
   constructor(plan: Plan, host: Host, options: IsolationOptions) {
@@ -106,7 +106,7 @@ class IsolatedPipeline implements Pipeline {
     this.#replaced = false
     const inherited = before instanceof IsolatedPipeline ? before.#giveThread() : null
     if (inherited !== null) this.#take(inherited)
-    else await before?.release()
+    else await before?.rest()
     const thread = this.#running()
     const limitMs = before === undefined ? 0 : before.plan.settings.stopMsMax
     // A short execution may be over before the thread has answered.
@@ -165,8 +165,15 @@ class IsolatedPipeline implements Pipeline {
 
   async release(limitMs: number = this.plan.settings.stopMsMax): Promise<void> {
     this.#released = true
-    const thread = this.#thread
-    if (thread === null) return
+    if (this.#thread !== null) await this.#end(this.#thread, limitMs)
+  }
+
+  async rest(): Promise<void> {
+    const thread = this.#giveThread()
+    if (thread !== null) await this.#end(thread, this.plan.settings.stopMsMax)
+  }
+
+  async #end(thread: Thread, limitMs: number): Promise<void> {
     const cut = new Promise<void>((resolve) => this.#host.clock.after(limitMs + 1_000, resolve))
     await Promise.race([thread.peer.call('release', [limitMs]).catch(() => undefined), cut])
     await thread.end('the workflow was stopped')
@@ -184,7 +191,7 @@ class IsolatedPipeline implements Pipeline {
     return thread
   }
 
-  /** For the next version: the thread, if there is one; from then on it is no longer this one's to end. */
+  /** For whoever comes next: the thread, if there is one; from then on it is no longer this one's. */
   #giveThread(): Thread | null {
     const thread = this.#thread
     this.#thread = null

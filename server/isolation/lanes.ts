@@ -58,7 +58,7 @@ class LanedPipeline implements Pipeline {
 
   async open(before?: Pipeline): Promise<Execution | null> {
     const old = before instanceof LanedPipeline && before.#lanes.length === this.#lanes.length ? before.#lanes : []
-    if (old.length === 0) await before?.release()
+    if (old.length === 0) await before?.rest()
     const opened = await Promise.all(this.#lanes.map((lane, index) => lane.open(old[index])))
     return this.#add(opened.map(startedOf))
   }
@@ -122,6 +122,11 @@ class LanedPipeline implements Pipeline {
     await Promise.all(this.#lanes.map((lane) => lane.release(limitMs)))
     this.started$.complete()
     this.ended$.complete()
+  }
+
+  async rest(): Promise<void> {
+    for (const execution of this.executions.values()) execution.restNoMore()
+    await Promise.all(this.#lanes.map((lane) => lane.rest()))
   }
 
   #add(parts: readonly Execution[]): Execution {
