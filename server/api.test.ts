@@ -207,6 +207,18 @@ describe('the API', () => {
     await expect(createServer({ host: '0.0.0.0', port: 0 })).rejects.toThrow(/set an API token/)
   })
 
+  it('says that it starts, where a path is not there yet, until its owner says that it has', async () => {
+    let started = false
+    await restart({ hasStarted: () => started })
+    const starting = { status: 503, body: { error: { code: 'server.starting' } } }
+    expect(await call('POST', '/orders')).toMatchObject(starting)
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(503)
+    expect((await call('GET', '/api/workflows')).status).toBe(200)
+    started = true
+    expect(await call('POST', '/orders')).toMatchObject({ status: 404 })
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
+  })
+
   it('says which port is taken', async () => {
     await expect(createServer({ port: server.port })).rejects.toThrow(`Port ${server.port} on 127.0.0.1 is taken`)
   })

@@ -43,6 +43,11 @@ export interface ServerOptions {
   readonly clock?: Clock
   /** Where the folder for uploads is made; the system's own place for temporary files when absent. */
   readonly temporaryDirectory?: string
+  /**
+   * For who deploys after it listens: false until all is deployed. Until then the server says that it starts, by `/readyz` and where a
+   * path is not there yet.
+   */
+  readonly hasStarted?: () => boolean
   readonly limits?: Partial<Omit<ServerLimits, 'topics'>> & { readonly topics?: Partial<TopicLimits> }
 }
 
@@ -101,6 +106,7 @@ class HttpSide implements MillraceServer {
   readonly #http: Server
   readonly #pages: Pages | null
   readonly #temporaryDirectory: string | undefined
+  readonly #hasStarted: () => boolean
   readonly #perClient = new Map<string, number>()
   #requests = 0
   #spool: Promise<Spool> | null = null
@@ -118,6 +124,7 @@ class HttpSide implements MillraceServer {
     this.#clock = clock
     this.#log = options.log ?? silent
     this.#temporaryDirectory = options.temporaryDirectory
+    this.#hasStarted = options.hasStarted ?? (() => true)
     this.#guard = createGuard({ loopback, token, origins: options.origins ?? [], hostnames: options.hostnames ?? [] })
     this.hub = createHub({ limits, spool: () => this.#openSpool(), log: this.#log })
     this.#workflows = createWorkflows({
@@ -258,6 +265,11 @@ class HttpSide implements MillraceServer {
       return api(request, response)
     }
     if (this.#pages !== null && (await this.#pages.handle(request, response, url.pathname))) return
+    // Who calls a webhook in the moment of a restart would take 404 for its end.
+    if (!this.#hasStarted())
+      throw new HttpError(503, 'server.starting', 'The server is starting.', 'Try again in a moment.', {
+        'retry-after': '1',
+      })
     throw new HttpError(
       404,
       'path.unknown',
@@ -268,7 +280,7 @@ class HttpSide implements MillraceServer {
 
   #answerReady(request: IncomingMessage, response: ServerResponse): void {
     if (this.#closing !== null) answerText(request, response, 503, 'closing\n')
-    else if (this.#workflows.ready) answerText(request, response, 200, 'ok\n')
+    else if (this.#hasStarted() && this.#workflows.ready) answerText(request, response, 200, 'ok\n')
     else answerText(request, response, 503, 'starting\n')
   }
 

@@ -83,6 +83,36 @@ describe('serve', () => {
       .toMatch(/"no way"/)
   })
 
+  test('says that it starts, until all documents are deployed, and never that a webhook is not there', async () => {
+    const thread = readFileSync(join(cwd, 'hook.yaml'), 'utf8').replace(
+      'name: hook',
+      'name: thread\nsettings: { isolation: thread }',
+    )
+    writeFileSync(join(cwd, 'thread.yaml'), thread)
+    const port = await freePort()
+    const process = startCli(['serve', 'thread.yaml', '--port', String(port)], { cwd })
+    started.push(process)
+    const listening = process.said(/listening on /)
+    const seen = new Set<string>()
+    await expect
+      .poll(
+        async () => {
+          const ask = (path: string): Promise<string> =>
+            fetch(`http://127.0.0.1:${port}${path}`, { method: path === '/readyz' ? 'GET' : 'POST' }).then(
+              (answer) => String(answer.status),
+              () => 'nobody',
+            )
+          const [ready, hook] = [await ask('/readyz'), await ask('/hello/x')]
+          seen.add(`${ready === '200' ? 'ready' : 'not ready'}: ${hook === '404' ? 'no such path' : 'fine'}`)
+          return ready
+        },
+        { timeout: 20_000, interval: 1 },
+      )
+      .toBe('200')
+    await listening
+    expect([...seen]).toEqual(['not ready: fine', 'ready: fine'])
+  })
+
   test('serves without a document', async () => {
     const { url } = await serve()
     expect((await fetch(`${url}/readyz`)).status).toBe(200)
@@ -202,3 +232,14 @@ describe('progress', () => {
     expect(exitCodeOf({ outcome, tally: null, deadLetters, elapsedMs: 0, interruptCode })).toBe(code)
   })
 })
+
+/** A port that nobody listens on. */
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}

@@ -28,14 +28,17 @@ export async function serve(files: readonly string[], options: ServeOptions): Pr
   const documents = files.length === 0 ? [] : await read(files)
   if (documents === null) return
   const interrupt = onInterrupt({ drains: true })
+  let started = false
   const server = await createServer({
     ...{ port, origins, hostnames, log },
     host: options.host,
+    hasStarted: () => started,
     token: process.env.MILLRACE_TOKEN ?? null,
   })
   let close = async (): Promise<void> => undefined
   try {
     if (documents.length > 0) close = await deployAll(server, documents, options, log)
+    started = true
     releaseYoungGeneration()
     console.error(`listening on ${server.url}`)
     await aborted(interrupt.signal)
