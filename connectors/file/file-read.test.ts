@@ -411,6 +411,32 @@ describe('follow', () => {
     expect([outcome.state, outcome.unsettled, faults]).toEqual(['stopped', 0, []])
   })
 
+  test('the unfinished end of a replaced file is read as the rest of it was, and lines are counted from its successor on', async () => {
+    const rows = write('a,b\n1,2\n3,4')
+    const lines = write('"one"\n"two"\nbad', 'ndjson')
+    const csv = await flow({ path: rows, format: 'csv', follow: true, pollMs: 20 })
+    const json = await flow({ path: lines, follow: true, pollMs: 20 })
+    await Promise.all([csv.keptCount(1), json.keptCount(2)])
+    for (const path of [rows, lines]) renameSync(path, `${path}.1`)
+    writeFileSync(rows, 'b,c\n5,6\n')
+    writeFileSync(lines, 'worse\n"three"\n')
+    await Promise.all([csv.keptCount(3), json.keptCount(3)])
+    expect(csv.kept).toEqual([
+      { a: '1', b: '2' },
+      { a: '3', b: '4' },
+      { b: '5', c: '6' },
+    ])
+    const wrong = json.deadLetters.map((each) => each.failure.message)
+    expect(wrong).toEqual([
+      expect.stringMatching(/^line 3 of .* is not JSON: "bad"$/),
+      expect.stringMatching(/^line 1 of .* is not JSON: "worse"$/),
+    ])
+    for (const run of [csv, json]) {
+      void run.execution.stop(1000)
+      expect((await run.finish()).faults).toEqual([])
+    }
+  })
+
   test('CSV: a row is given when its line end is there, and not before its quotes have ended', async () => {
     const path = write('a,b\n1,2\n', 'csv')
     const run = await flow({ path, format: 'csv', follow: true, pollMs: 20 })

@@ -33,7 +33,7 @@ export interface RecordReader {
   push(chunk: Uint8Array): void
   /** The text has ended: what is left is its last record. */
   end(): void
-  /** After `end`: another text begins. */
+  /** After `end`, when `take` has answered null: another text begins. */
   restart(): void
   /** The next records: at most so many, and of so many bytes unless it is one. Null when bytes are needed. */
   take(limit: Size): Records | null
@@ -65,6 +65,8 @@ class RecordSource implements Source {
   #arrived: IteratorResult<ByteChunk> | null = null
   #asked = false
   #ended = false
+  /** The reader has been told of the text's end, and of the next one's beginning when all of it has been taken. */
+  #restarts = false
   #closed = false
   /** Read, but not let through by the gate yet. */
   #held: Records | null = null
@@ -119,6 +121,9 @@ class RecordSource implements Source {
       if (records !== null) {
         const step = this.#send(records)
         if (step !== null) return step
+      } else if (this.#restarts) {
+        this.#restarts = false
+        this.#reader.restart()
       } else if (this.#ended) return 'done'
       else if (!this.#feed()) return 'idle'
     }
@@ -159,7 +164,7 @@ class RecordSource implements Source {
     if (arrived.value !== 'restart') this.#reader.push(arrived.value)
     else {
       this.#reader.end()
-      this.#reader.restart()
+      this.#restarts = true
     }
     this.#ask()
     return true
