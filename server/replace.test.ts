@@ -206,6 +206,36 @@ describe('a new version of a stream', () => {
   })
 })
 
+describe.each(['shared', 'thread'])('an execution that outlives its version (isolation: %s)', (isolation) => {
+  it.each(['has begun', 'is about to begin'])(
+    'and %s when that is replaced is told of when it ends',
+    async (moment) => {
+      const planned = planText(
+        `millrace: 1\nname: e\nsettings: { isolation: ${isolation} }\nnodes: { go: { type: manual@1 }, later: { type: delay@1, config: { delayMs: 1000 } } }\nedges: [go -> later]\n`,
+        catalogue,
+      )
+      const host = createHost({ log: { write: () => undefined }, deadLetter: async () => undefined })
+      const make = (before?: Pipeline): Pipeline =>
+        isolation === 'thread' ? isolate(planned, host, { folders: [] }) : compile(planned, catalogue, host, { before })
+      const one = make()
+      await server.deploy('e', one)
+      const body = JSON.stringify({ input: {} })
+      const headers = { 'content-type': 'application/json' }
+      const started = await fetch(`${server.url}/api/workflows/e/run`, { method: 'POST', body, headers })
+      const { execution } = (await started.json()) as { execution: string }
+      if (moment === 'has begun') await until(() => one.metrics()?.nodes.later?.in === 1)
+      await server.deploy('e', make(one))
+      const topic = await fetch(`${server.url}/api/topics/executions/${execution}`, {
+        signal: AbortSignal.timeout(5_000),
+      })
+      expect(await topic.text()).toContain('"state":"done"')
+      expect(one.executions.size).toBe(0)
+      const found = await fetch(`${server.url}/api/executions/${execution}`)
+      expect(await found.json()).toMatchObject({ state: 'done' })
+    },
+  )
+})
+
 describe('the stream triggers of a workflow', () => {
   const call = async (method: string, body?: unknown): Promise<{ status: number; body: unknown }> => {
     const answer = await fetch(`${server.url}/api/workflows/t/sources`, {

@@ -29,6 +29,7 @@ export function isolate(plan: Plan, host: Host, options: IsolationOptions): Pipe
 }
 
 const nobody: ThreadEvents = {
+  knows: () => false,
   started: () => undefined,
   ended: () => undefined,
   metrics: () => undefined,
@@ -165,7 +166,9 @@ class IsolatedPipeline implements Pipeline {
 
   async release(limitMs: number = this.plan.settings.stopMsMax): Promise<void> {
     this.#released = true
-    if (this.#thread !== null) await this.#end(this.#thread, limitMs)
+    if (this.#thread !== null) return this.#end(this.#thread, limitMs)
+    // In the thread that the next version has they may take as long as they take.
+    await Promise.all([...this.#executions.values()].map((each) => each.done))
   }
 
   async rest(): Promise<void> {
@@ -204,8 +207,10 @@ class IsolatedPipeline implements Pipeline {
     const before = thread.events
     thread.plan = this.plan
     thread.events = {
-      started: (id, entry, startedAt, lasting) =>
-        void (this.#executions.get(id) ?? this.#add(id, entry, startedAt, lasting, thread)),
+      knows: (id) => this.#executions.has(id) || before.knows(id),
+      started: (id, entry, startedAt, lasting) => {
+        if (!thread.events.knows(id)) this.#add(id, entry, startedAt, lasting, thread)
+      },
       ended: (id, outcome) => {
         const own = this.#executions.get(id)
         if (own === undefined) before.ended(id, outcome)

@@ -33,6 +33,8 @@ const entry = new URL(`./thread-start${extname(import.meta.url)}`, import.meta.u
 
 /** What a thread tells of itself and of the pipeline in it. */
 export interface ThreadEvents {
+  /** Whether one of the versions that run in the thread, or ran, has this execution. */
+  knows(id: string): boolean
   started(id: string, entry: string, startedAt: number, lasting: boolean): void
   ended(id: string, outcome: Outcome): void
   metrics(metrics: PipelineMetrics | null, sources: readonly SourceReport[]): void
