@@ -122,8 +122,11 @@ export type StreamWork = (inputs: readonly Observable<Batch>[]) => readonly Obse
 export interface AsyncLimits {
   /** Messages worked on at once. */
   readonly concurrency: number
-  /** `input`: results leave in the order of their inputs. `key`: only within a key. `none`: as they come. */
-  readonly order: 'input' | 'none' | 'key'
+  /**
+   * `input`: results leave in the order of their inputs. `key`: only within a key, whose messages are worked on one after the other.
+   * `scope`: the same within an execution. `none`: as they come.
+   */
+  readonly order: 'input' | 'none' | 'key' | 'scope'
   readonly timeoutMs: number
 }
 

@@ -136,6 +136,17 @@ describe('a webhook', () => {
     expect(letters).toHaveLength(2)
   })
 
+  test('a stream that is far larger than what may wait for a reader comes whole, at the pace of its reader', async () => {
+    const { server, letters } = await serving(
+      '  hook: { type: webhook@1, config: { path: /large, respond: node } }\n  each: { type: split@1, config: { list: "{{ $json.body }}" } }\n  fill: { type: set@1, config: { fields: { n: "{{ $json }}", fill: "{{ \'x\'.repeat(100000) }}" } } }\n  a: { type: respond@1, config: { mode: ndjson } }',
+      'hook -> each, each -> fill, fill -> a',
+    )
+    const numbers = Array.from({ length: 400 }, (_, n) => n)
+    const lines = (await (await post(`${server.url}/large`, numbers)).text()).trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).n)).toEqual(numbers)
+    expect(letters).toEqual([])
+  })
+
   test('with arrivingMs tells of a body whose end is near, in an execution of its own', async () => {
     const { server, pipeline } = await serving(
       '  hook: { type: webhook@1, config: { path: "/films/:id", body: bytes, respond: node, arrivingMs: 60000 } }\n' +

@@ -80,8 +80,8 @@ export const respondV1 = define({
   ],
   face: {
     kind: 'async',
-    // Each caller's pieces are begun in order; callers do not wait for each other.
-    limits: (config) => ({ concurrency: 100_000, order: 'input', timeoutMs: config.timeoutMs }),
+    // A caller gets one piece after the other, each when it took the one before; callers do not wait for each other.
+    limits: (config) => ({ concurrency: 100_000, order: 'scope', timeoutMs: config.timeoutMs }),
     make: (config, context) => {
       const read = context.readerOrValue(config.body)
       const readStatus = context.reader(config.status)

@@ -22,7 +22,7 @@ const broken = (retriable: boolean): NodeError => new NodeError('test.broken', '
 
 describe('the order of results', () => {
   const job = fc.record({ delayMs: fc.nat(20), key: fc.constantFrom('a', 'b', null) })
-  const orders = fc.constantFrom('input' as const, 'none' as const, 'key' as const)
+  const orders = fc.constantFrom('input' as const, 'none' as const, 'key' as const, 'scope' as const)
 
   test('holds as promised for any delays and cuts, and no more run at once than may', async () => {
     const property = fc.asyncProperty(
@@ -60,9 +60,11 @@ describe('the order of results', () => {
         await feed.run()
         const values = out.map((line) => Number(line.split(': ')[1]))
         expect(runningMax).toBeLessThanOrEqual(concurrency)
-        if (order !== 'key') expect(runningMax).toBe(Math.min(concurrency, jobs.length))
+        // All of it is of one scope.
+        const most = order === 'scope' ? 1 : concurrency
+        if (order !== 'key') expect(runningMax).toBe(Math.min(most, jobs.length))
         expect([...values].sort((a, b) => a - b)).toEqual(jobs.map((_, index) => index))
-        if (order === 'input') expect(values).toEqual(jobs.map((_, index) => index))
+        if (order === 'input' || order === 'scope') expect(values).toEqual(jobs.map((_, index) => index))
         if (order === 'none') expect(values).toEqual(finished)
         for (const key of ['a', 'b', null]) {
           const ofKey = values.filter((value) => jobs[value]?.key === key)
@@ -128,27 +130,30 @@ describe('results', () => {
     expect(feed.ends).toEqual(['0', '1'])
   })
 
-  test.each(['input', 'none', 'key'] as const)(
-    'in order %s, a mark leaves by both ports behind them',
-    async (order) => {
-      const { feed, out, error } = bench(
-        async (each, signal) => {
-          await feed.sleep(each.value as number, signal)
-          if (each.value === 7) throw broken(false)
-          return each
-        },
-        { order },
-      )
-      feed.give([9, 7, 5], { mark: { kind: 'epoch', epoch: 1 }, keys: ['a', 'b', 'c'] })
-      feed.give([1], { mark: endMark, keys: ['d'] })
-      await feed.run()
-      const mark = out.indexOf('9: mark epoch')
-      expect([...out.slice(0, mark)].sort()).toHaveLength(2)
-      expect(out.slice(mark)).toEqual(['9: mark epoch', '9: 1', '9: mark end'])
-      expect(error.map((line) => line.split(': ')[1])).toEqual(['test.broken 7', 'mark epoch', 'mark end'])
-      expect(feed.ends).toHaveLength(2)
-    },
-  )
+  test.each([
+    ['input', 9, 9],
+    ['none', 9, 9],
+    ['key', 9, 9],
+    // One after the other.
+    ['scope', 21, 22],
+  ] as const)('in order %s, a mark leaves by both ports behind them', async (order, markAt, endAt) => {
+    const { feed, out, error } = bench(
+      async (each, signal) => {
+        await feed.sleep(each.value as number, signal)
+        if (each.value === 7) throw broken(false)
+        return each
+      },
+      { order },
+    )
+    feed.give([9, 7, 5], { mark: { kind: 'epoch', epoch: 1 }, keys: ['a', 'b', 'c'] })
+    feed.give([1], { mark: endMark, keys: ['d'] })
+    await feed.run()
+    const mark = out.indexOf(`${markAt}: mark epoch`)
+    expect([...out.slice(0, mark)].sort()).toHaveLength(2)
+    expect(out.slice(mark)).toEqual([`${markAt}: mark epoch`, `${endAt}: 1`, `${endAt}: mark end`])
+    expect(error.map((line) => line.split(': ')[1])).toEqual(['test.broken 7', 'mark epoch', 'mark end'])
+    expect(feed.ends).toHaveLength(2)
+  })
 })
 
 describe('errors', () => {

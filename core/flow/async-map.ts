@@ -34,7 +34,7 @@ export interface TwoPorts {
 }
 
 /**
- * Runs asynchronous work on messages: bounded, in one of three orders, with marks as fences.
+ * Runs asynchronous work on messages: bounded, in one of four orders, with marks as fences.
  * It makes no inner observables; results of one turn leave as one batch whose receipt stands for the inputs that they came from.
  */
 export function asyncMap(
@@ -84,7 +84,8 @@ class AsyncMapper {
   #waiting: Job[] = []
   #waitingHead = 0
   #running = 0
-  readonly #busyKeys = new Map<string | null, Job[]>()
+  /** What waits behind the work on a key or a scope. */
+  readonly #busy = new Map<string | Scope | null, Job[]>()
   readonly #buffers = new Map<Scope, { out: Buffered; error: Buffered }>()
   #flushPlanned = false
 
@@ -120,14 +121,14 @@ class AsyncMapper {
   }
 
   #enqueue(job: Job): void {
-    if (this.#limits.order === 'key') {
-      const key = textOf(job.message.key)
-      const behind = this.#busyKeys.get(key)
+    if (this.#oneByOne) {
+      const line = this.#lineOf(job)
+      const behind = this.#busy.get(line)
       if (behind !== undefined) {
         behind.push(job)
         return
       }
-      this.#busyKeys.set(key, [])
+      this.#busy.set(line, [])
     }
     if (this.#running < this.#limits.concurrency) this.#start(job)
     else this.#waiting.push(job)
@@ -137,14 +138,22 @@ class AsyncMapper {
     this.#running += 1
     void this.#attempt(job).then(() => {
       this.#running -= 1
-      if (this.#limits.order === 'key') this.#nextOfKey(textOf(job.message.key))
+      if (this.#oneByOne) this.#nextOf(this.#lineOf(job))
       this.#startWaiting()
     })
   }
 
-  #nextOfKey(key: string | null): void {
-    const next = this.#busyKeys.get(key)?.shift()
-    if (next === undefined) this.#busyKeys.delete(key)
+  get #oneByOne(): boolean {
+    return this.#limits.order === 'key' || this.#limits.order === 'scope'
+  }
+
+  #lineOf(job: Job): string | Scope | null {
+    return this.#limits.order === 'scope' ? job.scope : textOf(job.message.key)
+  }
+
+  #nextOf(line: string | Scope | null): void {
+    const next = this.#busy.get(line)?.shift()
+    if (next === undefined) this.#busy.delete(line)
     // Behind those that wait already: a key that always has more would never let them begin.
     else this.#waiting.push(next)
   }
