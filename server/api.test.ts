@@ -167,6 +167,7 @@ describe('the API', () => {
     ['GET', '/api/topics/executions/none', undefined, {}, 404, 'topic.unknown'],
     ['GET', '/api/topics/a%20b', undefined, {}, 400, 'request.invalid'],
     ['GET', '/api/topics/a?after=never', undefined, {}, 400, 'topic.bad-place'],
+    ['GET', '/api/realtime', undefined, {}, 426, 'websocket.expected'],
     ['GET', '/api/workflows', undefined, { origin: 'https://evil.example' }, 403, 'origin.foreign'],
     ['GET', '/api/workflows', undefined, { 'sec-fetch-site': 'cross-site' }, 403, 'origin.foreign'],
   ])('%s %s with %j and %j is answered %i %s', async (method, path, body, headers, status, code) => {

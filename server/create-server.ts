@@ -17,7 +17,7 @@ import type { PageMount, Pages } from './pages.ts'
 import { createPages } from './pages.ts'
 import { prometheusText } from './prometheus.ts'
 import type { Realtime } from './realtime.ts'
-import { createRealtime } from './realtime.ts'
+import { createRealtime, realtimePath } from './realtime.ts'
 import type { Spool } from './spool.ts'
 import { createSpool, removeStaleSpools } from './spool.ts'
 import { watchStalls } from './stall-alarm.ts'
@@ -258,6 +258,14 @@ class HttpSide implements MillraceServer {
       this.#guard.authorize(request)
       return answerText(request, response, 200, this.#metrics())
     }
+    if (url.pathname === realtimePath)
+      throw new HttpError(
+        426,
+        'websocket.expected',
+        'This path speaks WebSocket, and the request asks for none.',
+        'Connect with the SDK; a proxy in between has to pass the headers Upgrade and Connection on.',
+        { upgrade: 'websocket' },
+      )
     if (url.pathname.startsWith('/api/')) {
       this.#guard.authorize(request)
       for (const [name, value] of Object.entries(cors)) response.setHeader(name, value)
