@@ -40,3 +40,11 @@ it('stops when told to, and leaves nothing', async () => {
   await expect(makeSample({ env: process.env, signal, folder: stopped })).rejects.toThrow('not needed any more')
   expect(await readdir(stopped)).toEqual([])
 })
+
+it('says where it cannot be written', async () => {
+  const options = { env: process.env, signal: new AbortController().signal, folder: join(folder, 'not-there') }
+  await expect(makeSample(options)).rejects.toMatchObject({
+    code: 'video.sample-failed',
+    message: expect.stringContaining('TMPDIR'),
+  })
+})

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { rename, rm, stat } from 'node:fs/promises'
+import { access, constants, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -17,7 +17,8 @@ export const sampleSeconds = 20
 /**
  * The video behind "try the sample": 20 s of 1280×720, a keyframe each second, made on the spot in 2 to 4 s and kept in
  * the system's folder for temporary files. Answers its path. Two callers at once make it twice and one copy stays.
- * Throws a NodeError `video.sample-failed` when neither ffmpeg nor this process can encode H.264.
+ * Throws a NodeError `video.sample-failed` when it cannot be written, or neither ffmpeg nor this process can
+ * encode H.264.
  */
 export async function makeSample(options: {
   readonly env: DecoderEnv
@@ -27,6 +28,10 @@ export async function makeSample(options: {
   const folder = options.folder ?? tmpdir()
   const path = join(folder, `millrace-sample-${sampleVersion}.mp4`)
   if (await isWhole(path)) return path
+  await access(folder, constants.W_OK).catch((cause: unknown) => {
+    const text = 'The folder for temporary files cannot be written. Start the demo with a TMPDIR that can be.'
+    throw new NodeError('video.sample-failed', text, { cause })
+  })
   // Written under another name and moved when whole: nobody ever sees half of it.
   const draft = join(folder, `millrace-sample-${randomUUID()}.mp4`)
   try {
