@@ -225,13 +225,14 @@ describe.each(['shared', 'thread'])('an execution that outlives its version (iso
       const { execution } = (await started.json()) as { execution: string }
       if (moment === 'has begun') await until(() => one.metrics()?.nodes.later?.in === 1)
       await server.deploy('e', make(one))
+      const look = async (): Promise<unknown> => (await fetch(`${server.url}/api/executions/${execution}`)).json()
+      expect(await look()).toMatchObject({ workflow: 'e', state: expect.stringMatching(/running|draining/) })
       const topic = await fetch(`${server.url}/api/topics/executions/${execution}`, {
         signal: AbortSignal.timeout(5_000),
       })
       expect(await topic.text()).toContain('"state":"done"')
       expect(one.executions.size).toBe(0)
-      const found = await fetch(`${server.url}/api/executions/${execution}`)
-      expect(await found.json()).toMatchObject({ state: 'done' })
+      expect(await look()).toMatchObject({ state: 'done' })
     },
   )
 })

@@ -103,6 +103,8 @@ class Registry implements Workflows {
   #events = 0
   /** In the order of their ends; the oldest goes first. */
   readonly #ended = new Map<string, ExecutionView>()
+  /** Versions that another one has replaced, while executions of theirs may run or they may come back. */
+  readonly #leaving = new Set<Entry>()
   /** The last change of what is deployed under an id that is not over: the next one waits for it. */
   readonly #changes = new Map<string, Promise<void>>()
 
@@ -143,6 +145,7 @@ class Registry implements Workflows {
     // What one hears of an end may stop or start others; so it is heard when this one is over altogether.
     watching.add(pipeline.ended$.subscribe((ended) => queueMicrotask(() => this.#over(entry, ended))))
     this.deployed.set(id, entry)
+    if (before !== undefined) this.#leaving.add(before)
     try {
       const execution = await pipeline.open(before?.pipeline)
       entry.ready = true
@@ -218,7 +221,7 @@ class Registry implements Workflows {
 
   list(): readonly ExecutionView[] {
     const running: ExecutionView[] = []
-    for (const each of this.deployed.values())
+    for (const each of this.#versions())
       for (const execution of each.pipeline.executions.values()) {
         if (running.length >= this.#options.runningMax) break
         if (!this.#ended.has(execution.id)) running.push(viewOf(each.id, execution))
@@ -229,7 +232,7 @@ class Registry implements Workflows {
   find(id: string): ExecutionView | null {
     const ended = this.#ended.get(id)
     if (ended !== undefined) return ended
-    for (const each of this.deployed.values()) {
+    for (const each of this.#versions()) {
       const execution = each.pipeline.executions.get(id)
       if (execution !== undefined) return viewOf(each.id, execution)
     }
@@ -237,7 +240,7 @@ class Registry implements Workflows {
   }
 
   async stop(id: string, kill: boolean): Promise<WireOutcome> {
-    for (const each of this.deployed.values()) {
+    for (const each of this.#versions()) {
       const execution = each.pipeline.executions.get(id)
       if (execution === undefined) continue
       return wireOutcome(await (kill ? execution.kill('stopped by a client') : execution.stop()))
@@ -280,6 +283,11 @@ class Registry implements Workflows {
     await Promise.all([...this.deployed.keys()].map((id) => this.undeploy(id, limitMs)))
   }
 
+  /** What is deployed, and what was before it and has not gone. */
+  #versions(): readonly Entry[] {
+    return [...this.deployed.values(), ...this.#leaving]
+  }
+
   /** Two changes at once would take over from the same version, or take away what is just about to start. */
   async #inTurn<T>(id: string, change: () => Promise<T>): Promise<T> {
     const before = this.#changes.get(id)
@@ -302,6 +310,7 @@ class Registry implements Workflows {
         .then(before.unwatch, (thrown: unknown) =>
           this.#options.log.write('warn', `The version before of ${entry.id} did not close`, { error: String(thrown) }),
         )
+        .finally(() => this.#leaving.delete(before))
     }
     if (execution === null) return done()
     let over = false
@@ -331,6 +340,7 @@ class Registry implements Workflows {
       error: text,
     })
     this.deployed.set(entry.id, before)
+    this.#leaving.delete(before)
     await entry.pipeline.release(0)
     entry.unwatch()
     try {
