@@ -147,7 +147,7 @@ export interface HubRoute {
   /** `/orders/:id`; parameters arrive in `request.params`. */
   readonly path: string
   /** How the body is handed over. `file` spools it to a temporary file that the answer's end removes, unless it is kept. */
-  readonly body: 'json' | 'text' | 'bytes' | 'file' | 'none'
+  readonly body: 'json' | 'form' | 'text' | 'bytes' | 'file' | 'none'
   readonly bodyBytesMax: number
   /** How long before a body's end `arriving` hears of it, judged by the body's speed so far. */
   readonly arrivingMs?: number | undefined
@@ -172,7 +172,7 @@ export interface HubArrival extends HubHead {
 }
 
 export interface HubRequest extends HubHead {
-  /** By `HubRoute.body`: parsed JSON, text, bytes, `UploadedFile`, or null. */
+  /** By `HubRoute.body`: parsed JSON, the fields of a form as a `Query`, text, bytes, `UploadedFile`, or null. */
   readonly body: unknown
   /** Aborted when the client has gone. */
   readonly signal: AbortSignal

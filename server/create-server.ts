@@ -144,7 +144,7 @@ class HttpSide implements MillraceServer {
       headersTimeout: limits.headMsMax,
       // Uploads may take their time: what stands still is cut by the body's own limit.
       requestTimeout: 0,
-      keepAliveTimeout: 5_000,
+      keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: Math.min(1_000, limits.headMsMax),
       // A client that offers HTTP/2 as well, as Java's does with every request, is served as it came; only WebSockets are changed to.
       shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
@@ -206,6 +206,7 @@ class HttpSide implements MillraceServer {
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const release = this.#count(request)
     response.once('close', release)
+    request.url = originForm(request.url ?? '/')
     this.#route(request, response).catch((thrown: unknown) => {
       if (thrown instanceof HttpError) return refuse(request, response, thrown)
       // Nobody is left to be told.
@@ -220,6 +221,7 @@ class HttpSide implements MillraceServer {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    request.url = originForm(request.url ?? '/')
     try {
       this.#guard.checkName(request)
       if (this.#closing === null && this.hub.handleUpgrade(request, socket, head, urlOf(request).pathname)) return
@@ -398,11 +400,16 @@ function listenError(error: Error, host: string, port: number): Error {
   return error
 }
 
+/** Path and query of a request's target; what is sent as if to a proxy names the server as well. (RFC 9112, 3.2) */
+function originForm(target: string): string {
+  if (target.startsWith('/')) return target
+  const url = URL.parse(target)
+  return url === null || !/^https?:$/.test(url.protocol) ? '/' : url.pathname + url.search
+}
+
 function urlOf(request: IncomingMessage): URL {
   // Only path and query count; the base is there because URL wants one.
-  const target = request.url ?? '/'
-  const path = target.startsWith('/') ? target : '/'
-  const text = `http://millrace.invalid${path}`
+  const text = `http://millrace.invalid${request.url}`
   if (!URL.canParse(text)) throw new HttpError(400, 'path.bad', 'The request names no path that can be read.')
   return new URL(text)
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import type { ClientRequest, IncomingMessage } from 'node:http'
@@ -5,6 +6,7 @@ import { request as httpRequest } from 'node:http'
 import { connect as connectTcp } from 'node:net'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { NodeError } from '../core/flow/failure.ts'
 import type { HubArrival, HubReply, HubRequest, HubRoute, Log } from '../core/host.ts'
@@ -114,6 +116,30 @@ describe('a route', () => {
     expect((await fetch(`${server.url}/in`, { method: 'HEAD' })).status).toBe(200)
     expect(calls).toBe(0)
     expect(await (await fetch(`${server.url}/in`)).text()).toBe('hi')
+  })
+
+  it('is found by a request in the form that goes to proxies, over a connection that stays', async () => {
+    route({ path: '/in/:id', methods: ['GET'], body: 'none' }, ({ params, query }, reply) =>
+      reply.send(200, { params, query }),
+    )
+    const sent = httpRequest({ port: server.port, host: '127.0.0.1', path: `${server.url}/in/7?q=1` })
+    const [response] = (await once(sent.end(), 'response')) as [IncomingMessage]
+    expect(response.headers['keep-alive']).toBe('timeout=75')
+    expect(JSON.parse(await text(response))).toStrictEqual({ params: { id: '7' }, query: { q: '1' } })
+  })
+
+  it('gets the fields of a form', async () => {
+    route({ body: 'form' }, echo)
+    const type = 'application/x-www-form-urlencoded; charset=UTF-8'
+    const sent = await post('/in', 'name=Ada+L%C3%B6v&tag=a&tag=b&__proto__=x&none=', { 'content-type': type })
+    expect(sent).toStrictEqual({ status: 200, body: { body: { name: 'Ada Löv', tag: ['a', 'b'], none: '' } } })
+    expect(await post('/in', '{}')).toMatchObject({ status: 415, body: { error: { code: 'body.not-form' } } })
+    await restart({})
+    route({ body: 'form', bodyBytesMax: 100_000 }, echo)
+    expect(await post('/in', '&a'.repeat(10_001), { 'content-type': type })).toMatchObject({
+      status: 400,
+      body: { error: { code: 'body.too-many-fields' } },
+    })
   })
 
   it.each([

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { NodeError } from '../core/flow/failure.ts'
 import type { Hub, HubArrival, HubHead, HubReply, HubRequest, HubRoute, HubUpgrade, Log } from '../core/host.ts'
+import type { Query } from '../core/query.ts'
 import { queryOf } from '../core/query.ts'
 import { watchArrival } from './arrival.ts'
 import type { BodyLimits } from './body.ts'
@@ -245,6 +246,15 @@ async function takeBody(
           'Send the header Content-Type: application/json.',
         )
       return { body: parseJson(decodeText(await readBody(request, response, limits))), remove: nothing }
+    case 'form':
+      if (hasBody(request) && !/^application\/x-www-form-urlencoded\b/.test(type))
+        throw new HttpError(
+          415,
+          'body.not-form',
+          `This takes the fields of a form, not ${type === '' ? 'a body without a type' : type.slice(0, 80)}.`,
+          'Send the header Content-Type: application/x-www-form-urlencoded.',
+        )
+      return { body: formOf(decodeText(await readBody(request, response, limits))), remove: nothing }
     case 'file': {
       const file = await receiveFile(request, response, limits, options)
       const remove = (): void =>
@@ -284,6 +294,19 @@ function decodeText(bytes: Buffer): string {
   } catch {
     throw new HttpError(400, 'body.not-utf8', 'The body is not text in UTF-8.', 'Send it in UTF-8.')
   }
+}
+
+const formFieldsMax = 10_000
+
+function formOf(text: string): Query {
+  const fields = new URLSearchParams(text)
+  if (fields.size <= formFieldsMax) return queryOf(fields)
+  throw new HttpError(
+    400,
+    'body.too-many-fields',
+    `The form has ${fields.size} fields, and ${formFieldsMax} are taken here.`,
+    'Send fewer, or JSON.',
+  )
 }
 
 /** An empty body is null. The key that reaches a prototype is refused, however it is spelled. */

@@ -11,6 +11,8 @@ export interface ServerLimits {
   readonly headBytesMax: number
   /** For the request line and headers to arrive. */
   readonly headMsMax: number
+  /** How long a connection without a request stays open: longer than proxies keep theirs, which else send into one that just closes. */
+  readonly keepAliveMs: number
   /** How long a body may stand still while it arrives. */
   readonly bodyIdleMsMax: number
   /** For a handler to begin its answer. */
@@ -49,6 +51,7 @@ export const defaultLimits: ServerLimits = {
   requestsPerClientMax: 500,
   headBytesMax: 16 * 1024,
   headMsMax: 10_000,
+  keepAliveMs: 75_000,
   bodyIdleMsMax: 30_000,
   firstByteMsMax: 300_000,
   stallMsMax: 30_000,

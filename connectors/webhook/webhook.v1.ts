@@ -42,9 +42,11 @@ export const webhookV1 = define({
       .default(['POST'])
       .describe('Methods that it takes.'),
     body: z
-      .enum(['json', 'text', 'bytes', 'file', 'none'])
+      .enum(['json', 'form', 'text', 'bytes', 'file', 'none'])
       .default('json')
-      .describe('How the body is read; `file` writes it to a temporary file that lives as long as the execution.'),
+      .describe(
+        'How the body is read. `form`: the fields of a page’s form (`application/x-www-form-urlencoded`); a name that comes several times has a list of texts. `file` writes it to a temporary file that lives as long as the execution.',
+      ),
     bodyBytesMax: z
       .int()
       .min(0)
@@ -72,6 +74,7 @@ export const webhookV1 = define({
       input: [],
       output: null,
     },
+    { title: 'Take what a form on a page sends', config: { path: '/contact', body: 'form' }, input: [], output: null },
   ],
   face: {
     kind: 'event-trigger',
