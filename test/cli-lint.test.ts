@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { catalogue } from '../nodes.ts'
 import { cli } from './cli-process.ts'
 
 const cwd = mkdtempSync(join(tmpdir(), 'cli-lint-test-'))
@@ -76,4 +77,21 @@ describe('lint tells what is wrong and nothing that only follows from it', () =>
       'shared/c.yaml:5 call.recursion',
     ])
   })
+})
+
+test('what is too much for an expression is sent to a node that is there', async () => {
+  const tooMuch = [
+    'class {}',
+    'import("x")',
+    '[1].map((n) => { return n })',
+    '/(a+)+b/.test("a")',
+    '['.repeat(101) + ']'.repeat(101),
+  ]
+  const fields = tooMuch.map((code, at) => `      f${at}: ${JSON.stringify(`{{ ${code} }}`)}`)
+  const nodes = `  in: { type: manual@1 }\n  a:\n    type: set@1\n    config:\n     fields:\n${fields.join('\n')}`
+  writeFileSync(join(cwd, 'much.yaml'), document(nodes, 'in -> a'))
+  const { out } = await cli(['lint', 'much.yaml'], { cwd })
+  const named = [...out.matchAll(/ a task of a (\S+) node\b/g)].map(([, type = '']) => type)
+  expect(named).toHaveLength(tooMuch.length)
+  for (const type of named) expect(catalogue.find(type)).not.toBeNull()
 })

@@ -24,7 +24,7 @@ export const complaints = {
   tooDeep: {
     code: 'expression.too-deep',
     message: `The expression is nested deeper than ${limits.depthMax} levels.`,
-    remedy: 'Split it over several fields, or move the work into a Code node.',
+    remedy: 'Split it over several fields, or move the work into a task of a pool node.',
   },
   bigInteger: notAllowed('Big integers are not allowed.', 'Write a number, or a text.'),
   hole: notAllowed('A list with an empty place is not allowed.', 'Write undefined or null in it.'),
@@ -43,7 +43,7 @@ export const complaints = {
   ),
   block: notAllowed(
     'A callback with a block is not allowed.',
-    'Write one expression after the arrow, or use a Code node.',
+    'Write one expression after the arrow, or use a task of a pool node.',
   ),
   parameter: notAllowed(
     'This parameter is not allowed.',

@@ -21,7 +21,7 @@ export function charge(steps: number): void {
 export function outOfFuel(): never {
   throw new NodeError(
     'expression.out-of-fuel',
-    'The expression does more work than one evaluation may; use fewer or shorter lists, or move the work into a Code node.',
+    'The expression does more work than one evaluation may; use fewer or shorter lists, or move the work into a task of a pool node.',
   )
 }
 

@@ -124,7 +124,7 @@ function parserProblem(error: unknown, range: Range, cut: boolean): Problem {
       'expression.too-deep',
       { range },
       `The expression is nested deeper than ${limits.depthMax} levels.`,
-      'Split it over several fields, or move the work into a Code node.',
+      'Split it over several fields, or move the work into a task of a pool node.',
     )
   if (cut) return tooLong(range, `The expression has more than ${limits.expressionCharsMax} characters.`)
   const at = error instanceof SyntaxError && 'pos' in error && typeof error.pos === 'number' ? error.pos : range.start
@@ -149,7 +149,7 @@ function tooLong(range: Range, message: string): Problem {
     'expression.too-long',
     { range },
     message,
-    'Split it over several fields, or move the work into a Code node.',
+    'Split it over several fields, or move the work into a task of a pool node.',
   )
 }
 

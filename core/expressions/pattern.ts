@@ -40,7 +40,7 @@ function no(message: string): PatternAnalysis {
     ok: false,
     message,
     remedy:
-      'Make each repetition end at a character that it cannot match itself, use split or indexOf, or move the work into a Code node.',
+      'Make each repetition end at a character that it cannot match itself, use split or indexOf, or move the work into a task of a pool node.',
   }
 }
 

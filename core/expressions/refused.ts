@@ -14,10 +14,10 @@ function words(node: AnyNode): { readonly what: string; readonly remedy: string 
         ? { what: 'An async function is', remedy: 'Wait for other systems in a node of their own.' }
         : {
             what: 'A function outside a method such as map or filter is',
-            remedy: 'Write the value itself, or use a Code node.',
+            remedy: 'Write the value itself, or use a task of a pool node.',
           }
     case 'FunctionExpression':
-      return { what: 'A function is', remedy: 'Write an arrow in a method such as map, or use a Code node.' }
+      return { what: 'A function is', remedy: 'Write an arrow in a method such as map, or use a task of a pool node.' }
     case 'NewExpression':
       return { what: '"new" is', remedy: 'Use $now, DateTime.fromISO(text) or Date.parse(text) for dates.' }
     case 'ThisExpression':
@@ -38,19 +38,19 @@ function words(node: AnyNode): { readonly what: string; readonly remedy: string 
     case 'BinaryExpression':
       return { what: `"${node.operator}" is`, remedy: 'Use typeof or Array.isArray(value).' }
     case 'ClassExpression':
-      return { what: 'A class is', remedy: 'Use a Code node.' }
+      return { what: 'A class is', remedy: 'Move the work into a task of a pool node.' }
     case 'AwaitExpression':
     case 'YieldExpression':
       return { what: 'Waiting is', remedy: 'Wait for other systems in a node of their own.' }
     case 'ImportExpression':
     case 'MetaProperty':
-      return { what: '"import" is', remedy: 'Use a Code node.' }
+      return { what: '"import" is', remedy: 'Move the work into a task of a pool node.' }
     case 'Super':
       return { what: '"super" is', remedy: 'Use $json for the value of the message.' }
     default:
       return {
         what: `This syntax (${node.type}) is`,
-        remedy: 'Write a simpler expression, or use a Code node.',
+        remedy: 'Write a simpler expression, or use a task of a pool node.',
       }
   }
 }
