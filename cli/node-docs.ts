@@ -14,7 +14,16 @@ export interface FieldDocs {
 
 /** Fields of a definition's config, nested ones with dotted names. */
 export function fieldsOf(definition: AnyDefinition): readonly FieldDocs[] {
-  return fieldsOfSchema(z.toJSONSchema(definition.config, { io: 'input', unrepresentable: 'any' }))
+  const schema = z.toJSONSchema(definition.config, {
+    io: 'input',
+    unrepresentable: 'any',
+    // zod leaves out the default of what it transforms, as it does a field for an expression and all that holds one.
+    override: ({ zodSchema, jsonSchema }) => {
+      const { def } = zodSchema._zod
+      if (def.type === 'default') jsonSchema.default = def.defaultValue
+    },
+  })
+  return fieldsOfSchema(schema)
 }
 
 /** Fields of an object's JSON schema, nested ones with dotted names. */
@@ -109,14 +118,24 @@ function walk(schema: Schema, prefix: string): readonly FieldDocs[] {
       limits: limitsOf(inner),
       text: (each.description ?? '').replaceAll('|', '\\|'),
     }
-    const nested =
-      inner.type === 'object'
-        ? walk(inner, `${path}.`)
-        : inner.type === 'array' && isSchema(inner.items)
-          ? walk(inner.items, `${path}[].`)
-          : []
+    const nested = walkInside(inner, path)
     return [own, ...nested]
   })
+}
+
+/** Fields that lie deeper: in an object, in the objects of a list or of free names, and in those that stand beside other forms. */
+function walkInside(schema: Schema, path: string): readonly FieldDocs[] {
+  const { items, additionalProperties } = schema
+  const forms = (schema.anyOf ?? []).filter((each) => isSchema(each) && each.type === 'object')
+  return [
+    ...walk(schema, `${path}.`),
+    ...(isSchema(items) ? walk(items, `${path}[].`) : []),
+    ...(isSchema(additionalProperties) ? walk(additionalProperties, `${path}.NAME.`) : []),
+    // Of several forms each has what it must have; the whole has not.
+    ...forms.flatMap((form) =>
+      walk(form, `${path}.`).map((field) => (forms.length > 1 ? { ...field, required: false } : field)),
+    ),
+  ]
 }
 
 /** Whether a value may be read as a JSON schema. */
@@ -124,11 +143,13 @@ export function isSchema(value: unknown): value is Schema {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** A default as text; that of an expression's field is its constant, and null there means the whole value. */
+/** A default as text; that of an expression's field is its constant, where null and no text stand for nothing said. */
 function fallbackOf(value: unknown): string | null {
   if (value === undefined) return null
   if (typeof value !== 'object' || value === null || !('$expression' in value)) return `\`${JSON.stringify(value)}\``
-  return 'constant' in value && value.constant !== null ? `\`${JSON.stringify(value.constant)}\`` : null
+  return 'constant' in value && value.constant !== null && value.constant !== ''
+    ? `\`${JSON.stringify(value.constant)}\``
+    : null
 }
 
 /** What an expression's value must be, where the field takes one; else the field's own schema. */

@@ -19,6 +19,23 @@ describe('written pages', async () => {
     expect(headings.sort()).toEqual(catalogue.types.map((type) => `${type.name}@${type.latest}`).sort())
   })
 
+  it('tells of each field what it means', () => {
+    const fields = pages.flatMap((page) => page.text.match(/^\| `\S+` \|.*\|$/gm) ?? [])
+    expect(fields.length).toBeGreaterThan(300)
+    expect(fields.filter((row) => row.endsWith('|  |'))).toEqual([])
+  })
+
+  it.each([
+    ['http.request', 'method', ' | `"GET"` | '],
+    ['grpc.call', 'tls', ' | `false` | '],
+    ['grpc.call', 'tls.ca', 'File with the authorities'],
+    ['kafka.consume', 'from.time', ' |  |  | '],
+    ['summarize', 'fields.NAME.as', ' | **required** | '],
+  ])('`millrace nodes %s` tells of %s, though it lies deeper or may be an expression', async (type, field, what) => {
+    const { out } = await cli(['nodes', type], { cwd: root })
+    expect(out.split('\n').find((row) => row.startsWith(`| \`${field}\` |`))).toContain(what)
+  })
+
   it('complains about a table that has no place', () => {
     expect(() => withParts('# Page', { settings: '| |' })).toThrow('there is no place for the part settings')
   })

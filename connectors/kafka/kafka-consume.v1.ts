@@ -30,8 +30,14 @@ const schema = z.strictObject({
   from: z
     .union([
       z.enum(['earliest', 'latest']),
-      z.strictObject({ time: z.union([z.iso.datetime({ offset: true }), z.int().min(0)]) }),
-      z.strictObject({ offset: z.int().min(0).max(Number.MAX_SAFE_INTEGER) }),
+      z.strictObject({
+        time: z
+          .union([z.iso.datetime({ offset: true }), z.int().min(0)])
+          .describe('At the first record that is not older.'),
+      }),
+      z.strictObject({
+        offset: z.int().min(0).max(Number.MAX_SAFE_INTEGER).describe('At this record of each partition.'),
+      }),
     ])
     .default('earliest')
     .describe(

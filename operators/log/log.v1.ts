@@ -10,7 +10,7 @@ export const logV1 = define({
   outputs: ['out'],
   config: z.strictObject({
     text: expression(z.string().max(2_000)).describe('The line, for example `order {{ $json.id }}`.'),
-    level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('How much it matters.'),
   }),
   examples: [
     {

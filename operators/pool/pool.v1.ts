@@ -9,7 +9,7 @@ export const poolV1 = define({
   summary: 'Runs a registered task on an elastic pool of workers and sends on what it yields, while it runs.',
   notes:
     'A slow reader suspends the worker. A worker that dies is replaced, and the stream goes on after the last value that arrived. ' +
-    'Tasks are registered by the program that hosts Millrace (`defineTask`); a document can only name them.',
+    'Tasks are registered by the program that hosts Millrace (`defineTask`), with `millrace run` and `serve` by the modules of `--tasks`; a document can only name them.',
   inputs: ['in'],
   outputs: ['out'],
   makesResult: true,
