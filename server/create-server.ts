@@ -79,7 +79,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Millrac
   const token = options.token ?? null
   const loopback = isLoopbackAddress(host)
   if (!loopback && token === null)
-    throw new Error(`Listening on ${host} lets other machines in: set an API token, or listen on 127.0.0.1.`)
+    throw new Error(
+      `Listening on ${host} lets other machines in: set an API token, which \`millrace serve\` takes from MILLRACE_TOKEN, or listen on 127.0.0.1.`,
+    )
   const server = new HttpSide(options, loopback, token)
   try {
     await server.listen(host, options.port ?? 4600)

@@ -45,7 +45,7 @@ export const webhookV1 = define({
       .enum(['json', 'form', 'text', 'bytes', 'file', 'none'])
       .default('json')
       .describe(
-        'How the body is read. `form`: the fields of a page’s form (`application/x-www-form-urlencoded`); a name that comes several times has a list of texts. `file` writes it to a temporary file that lives as long as the execution.',
+        'How the body is read. `form`: the fields of a page’s form (`application/x-www-form-urlencoded`); a name that comes several times has a list of texts. `file` writes it to a temporary file that lives as long as the execution, and gives `{ path, name, mime, sizeBytes }`.',
       ),
     bodyBytesMax: z
       .int()

@@ -29,8 +29,8 @@ export const poolV1 = define({
   examples: [
     {
       title: 'Thumbnails of an uploaded video, one message each',
-      config: { task: 'thumbnails', input: '{{ { path: $json.file.path } }}', max: 2 },
-      input: [{ file: { path: 'clip.mp4' } }],
+      config: { task: 'thumbnails', input: '{{ { path: $json.body.path } }}', max: 2 },
+      input: [{ body: { path: 'clip.mp4' } }],
       output: null,
     },
   ],
