@@ -205,7 +205,9 @@ describe('the API', () => {
   })
 
   it('does not listen to other machines without a token', async () => {
-    await expect(createServer({ host: '0.0.0.0', port: 0 })).rejects.toThrow(/set an API token, which .* MILLRACE_TOKEN/)
+    await expect(createServer({ host: '0.0.0.0', port: 0 })).rejects.toThrow(
+      /set an API token, which .* MILLRACE_TOKEN/,
+    )
   })
 
   it('says that it starts, where a path is not there yet, until its owner says that it has', async () => {
