@@ -16,6 +16,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'secret'), 's')
   await symlink(join(folder, 'secret'), join(folder, 'data', 'link'))
   await symlink(join(folder, 'not-there-yet'), join(folder, 'data', 'dangling'))
+  await symlink(join(folder, 'data', 'ring'), join(folder, 'data', 'ring'))
   await symlink(folder, join(folder, 'data', 'up'))
   await symlink(join(folder, 'data', 'in.csv'), join(folder, 'data', 'inner'))
   files = createFiles({ allowed: [join(folder, 'data')] })
@@ -38,8 +39,20 @@ describe('files', () => {
     },
   )
 
-  it('refuses a link to what is not there yet, and a zero byte', () => {
-    expect(() => files.resolve('dangling', 'write')).toThrow(expect.objectContaining({ code: 'file.unreachable' }))
+  it.each([
+    ['dangling', 'it leads to what is not there'],
+    ['ring', 'its links lead in a circle'],
+    ['in.csv/x', 'a part of it is not a folder'],
+  ])('refuses %s and says why', (path, why) => {
+    expect(() => files.resolve(path, 'write')).toThrow(
+      expect.objectContaining({
+        code: 'file.unreachable',
+        message: expect.stringContaining(`cannot be reached: ${why}.`),
+      }),
+    )
+  })
+
+  it('refuses a zero byte', () => {
     expect(() => files.resolve('a\0b', 'read')).toThrow(expect.objectContaining({ code: 'file.bad-path' }))
   })
 

@@ -35,11 +35,19 @@ function realPath(path: string): string {
     return realpathSync(path)
   } catch (thrown) {
     // A link whose target does not exist yet would be followed by whoever creates the file.
-    const missing = thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT' && !isLink(path)
+    const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
     const parent = dirname(path)
-    if (!missing || parent === path) throw new NodeError('file.unreachable', `The path ${path} cannot be reached.`)
-    return join(realPath(parent), basename(path))
+    if (code === 'ENOENT' && !isLink(path) && parent !== path) return join(realPath(parent), basename(path))
+    const why = reasons[code] ?? (thrown instanceof Error ? thrown.message : String(thrown))
+    throw new NodeError('file.unreachable', `The path ${path} cannot be reached: ${why}.`, { cause: thrown })
   }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'it leads to what is not there',
+  ELOOP: 'its links lead in a circle',
+  ENOTDIR: 'a part of it is not a folder',
+  EACCES: 'this user may not look into a folder on its way',
 }
 
 function isLink(path: string): boolean {
