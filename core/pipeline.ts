@@ -73,6 +73,8 @@ export interface Outcome {
   readonly state: 'done' | 'failed' | 'stopped' | 'lost'
   /** Messages whose receipts were still open when it was cut. */
   readonly unsettled: number
+  /** Messages of it that failed for good and lie in the dead-letter: an execution that is `done` may have lost some on its way there. */
+  readonly deadLetters: number
   readonly failure: Failure | null
 }
 

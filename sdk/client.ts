@@ -27,8 +27,13 @@ export interface Run<T> {
   readonly execution: string
   /** Name of the topic that its results come by: what the workflow publishes to `executions/ID`. */
   readonly topic: string
-  /** Values in order, each once. Ends with the execution; throws `execution.failed` when that failed. */
+  /**
+   * Values in order, each once. Ends with the execution. Throws `execution.failed` when that failed, and `results.incomplete`
+   * behind the last value when messages of it failed and lie in the dead-letter.
+   */
   readonly results: AsyncIterable<T>
+  /** How it ended, once `results` has. */
+  readonly outcome: WireOutcome | null
   /** Drains the execution and ends it; with `kill` cuts it at once. */
   stop(options?: { readonly kill?: boolean }): Promise<WireOutcome>
 }
@@ -157,6 +162,9 @@ class RealtimeClient implements Client {
       execution,
       topic,
       results: resultsOf(subscription, gaps),
+      get outcome() {
+        return subscription.outcome
+      },
       stop: (how) => this.#stop(execution, how?.kill === true),
     }
   }
@@ -295,6 +303,12 @@ async function* resultsOf<T>(subscription: Subscription<T>, gaps: readonly Gap[]
     )
   }
   if (outcome?.state === 'lost') throw new MillraceError('execution.lost', 'The execution was lost.')
+  const letters = outcome?.deadLetters ?? 0
+  if (letters > 0)
+    throw new MillraceError(
+      'results.incomplete',
+      `${letters === 1 ? 'A message' : `${letters} messages`} of the execution failed and ${letters === 1 ? 'lies' : 'lie'} in the dead-letter of the server.`,
+    )
 }
 
 function readViews(answer: unknown): readonly ExecutionView[] {

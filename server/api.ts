@@ -17,6 +17,7 @@ const outcomeSchema = z
   .object({
     state: z.enum(['done', 'failed', 'stopped', 'lost']),
     unsettled: z.number().int().describe('Messages that were still under way when it was cut'),
+    deadLetters: z.number().int().describe('Messages that failed for good and lie in the dead-letter'),
     failure: failureSchema.nullable(),
   })
   .openapi('Outcome')

@@ -3,11 +3,14 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import { planText } from '../core/document/plan-text.ts'
 import { decodeFrame, encodeFrame } from '../core/protocol/frame.ts'
+import { catalogue } from '../nodes.ts'
 import { connect, MillraceError } from '../sdk/index.ts'
 import type { MillraceServer, ServerOptions } from './create-server.ts'
 import { createServer } from './create-server.ts'
-import { noSignal, testWorkflow, until } from './testing.ts'
+import { launch } from './isolation/launch.ts'
+import { noSignal, plainHost, testWorkflow, until } from './testing.ts'
 
 let server: MillraceServer
 const sockets: WebSocket[] = []
@@ -285,6 +288,40 @@ describe('a run', () => {
     await expect(read()).rejects.toMatchObject({ code: 'execution.failed', message: expect.stringContaining('no ink') })
     client.close()
   })
+
+  it.each(['shared', 'thread'])(
+    'says when it has ended that messages of it lie in the dead-letter (%s)',
+    async (isolation) => {
+      const plan = planText(
+        `
+millrace: 1
+name: t
+settings: { isolation: ${isolation} }
+nodes:
+  begin: { type: manual@1, config: {} }
+  each: { type: split@1, config: { list: "{{ $json }}" } }
+  up: { type: set@1, config: { fields: { name: "{{ $json.name.toUpperCase() }}" } } }
+  out: { type: topic.publish@1, config: { topic: "executions/{{ $execution.id }}" } }
+edges: [begin -> each, each -> up, up -> out]
+`,
+        catalogue,
+      )
+      await server.deploy('t', await launch(plan, catalogue, plainHost(server), { folders: [] }))
+      const client = connect(server.url)
+      const run = await client.run<{ readonly name: string }>('t', [{ name: 'a' }, {}, { name: 'b' }])
+      const names: string[] = []
+      const read = async (): Promise<void> => {
+        for await (const { name } of run.results) names.push(name)
+      }
+      await expect(read()).rejects.toMatchObject({
+        code: 'results.incomplete',
+        message: 'A message of the execution failed and lies in the dead-letter of the server.',
+      })
+      expect(names).toStrictEqual(['A', 'B'])
+      expect(run.outcome).toStrictEqual({ state: 'done', unsettled: 0, deadLetters: 1, failure: null })
+      client.close()
+    },
+  )
 
   it('that nobody can start says why', async () => {
     const { pipeline } = testWorkflow(server)

@@ -110,7 +110,7 @@ describe('topics', () => {
     await publish(topics, 'thumbnails/x-1', 1)
     await publish(topics, 'executions/x-1', 1)
     await publish(topics, 'thumbnails/x-2', 1)
-    const outcome = { state: 'stopped', unsettled: 2, failure: null } as const
+    const outcome = { state: 'stopped', unsettled: 2, deadLetters: 0, failure: null } as const
     topics.endExecution('x-1', outcome)
     expect(readAll(topics, 'thumbnails/x-1').at(-1)).toStrictEqual({ kind: 'end', outcome })
     expect(readAll(topics, 'executions/x-1').at(-1)).toStrictEqual({ kind: 'end', outcome })

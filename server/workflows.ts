@@ -419,10 +419,11 @@ function viewOf(workflow: string, execution: Execution): ExecutionView {
 }
 
 function wireOutcome(outcome: Outcome): WireOutcome {
-  const { state, unsettled, failure } = outcome
+  const { state, unsettled, deadLetters, failure } = outcome
   return {
     state,
     unsettled,
+    deadLetters,
     failure: failure === null ? null : { code: failure.code, message: failure.message, node: failure.node },
   }
 }

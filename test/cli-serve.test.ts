@@ -210,10 +210,10 @@ describe('progress', () => {
     const tally = { in: 1234, out: 1200, errors: 34, inFlight: 0 }
     const failure = { code: 'x.y', message: 'the disk is full', node: 'out', retriable: false }
     const report = { tally, deadLetters: 2, elapsedMs: 1500, interruptCode: null }
-    expect(reportText({ ...report, outcome: { state: 'failed', unsettled: 5, failure } })).toBe(
+    expect(reportText({ ...report, outcome: { state: 'failed', unsettled: 5, deadLetters: 0, failure } })).toBe(
       'failed: 1,234 in, 1,200 out, 34 errors, 2 dead letters, 5 left unsettled in 1.5 s\nthe disk is full',
     )
-    const done = { state: 'done', unsettled: 0, failure: null } as const
+    const done = { state: 'done', unsettled: 0, deadLetters: 0, failure: null } as const
     expect(reportText({ ...report, tally: null, deadLetters: 0, outcome: done })).toBe(
       'done: not counted, as telemetry is off in 1.5 s',
     )
@@ -228,7 +228,7 @@ describe('progress', () => {
     ['failed', 0, 130, 1],
     ['lost', 0, null, 1],
   ] as const)('%s with %i dead letters, interrupted %s, exits with %i', (state, deadLetters, interruptCode, code) => {
-    const outcome = { state, unsettled: 0, failure: null }
+    const outcome = { state, unsettled: 0, deadLetters: 0, failure: null }
     expect(exitCodeOf({ outcome, tally: null, deadLetters, elapsedMs: 0, interruptCode })).toBe(code)
   })
 })

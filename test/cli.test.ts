@@ -156,7 +156,7 @@ edges: [front -> who, back -> who]
     running.child.kill('SIGINT')
     const { code, err } = await running.done
     expect(code).toBe(130)
-    expect(reportOf(err)).toMatchObject({ state: 'stopped', unsettled: 0, failure: null })
+    expect(reportOf(err)).toMatchObject({ state: 'stopped', unsettled: 0, deadLetters: 0, failure: null })
     expect(reportOf(err).in).toBeGreaterThan(0)
     // Nothing was under way, so nothing was waited for.
     expect(performance.now() - asked).toBeLessThan(10_000)

@@ -63,7 +63,7 @@ export async function run(file: string, options: RunOptions): Promise<void> {
       endProgress()
       void flush()
       const tally = tallyOf(running)
-      report({ state: 'stopped', unsettled: tally?.inFlight ?? 0, failure: null }, tally)
+      report({ state: 'stopped', unsettled: tally?.inFlight ?? 0, deadLetters: 0, failure: null }, tally)
     }
     const interrupt = onInterrupt({ drains: true, cut })
     const stopping = AbortSignal.any([interrupt.signal, outputEnded])
@@ -110,7 +110,7 @@ async function startAll(
   input: string | undefined,
   stopping: AbortSignal,
 ): Promise<Outcome> {
-  let all: Outcome = { state: 'done', unsettled: 0, failure: null }
+  let all: Outcome = { state: 'done', unsettled: 0, deadLetters: 0, failure: null }
   for await (const { values, unreadable } of inputOf(input, entry, stopping)) {
     if (stopping.aborted) break
     const time = Date.now()
@@ -122,7 +122,8 @@ async function startAll(
     if (values.length === 0) continue
     const messages = values.map((value) => message(value, null, time))
     const outcome = await doneOrStopped(pipeline.start(entry, messages), stopping)
-    if (outcome.state !== 'done') all = { ...outcome, unsettled: all.unsettled + outcome.unsettled }
+    const [unsettled, deadLetters] = [all.unsettled + outcome.unsettled, all.deadLetters + outcome.deadLetters]
+    all = { ...(outcome.state === 'done' ? all : outcome), unsettled, deadLetters }
   }
   return stopping.aborted && all.state === 'done' ? { ...all, state: 'stopped' } : all
 }

@@ -50,7 +50,7 @@ function insertFlow(options: Insert): Promise<RealFlow> {
   )
 }
 
-const done = { outcome: { state: 'done', unsettled: 0, failure: null }, faults: [] }
+const done = { outcome: { state: 'done', unsettled: 0, deadLetters: 0, failure: null }, faults: [] }
 let tables = 0
 
 async function table(columns = 'id UInt64, name String'): Promise<string> {

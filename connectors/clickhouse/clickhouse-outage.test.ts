@@ -18,7 +18,7 @@ const awayMs = long ? 30_000 : 1_500
 const count = long ? 1_000_000 : 100_000
 const inFlightMax = 10_000
 
-const done = { outcome: { state: 'done', unsettled: 0, failure: null }, faults: [] }
+const done = { outcome: { state: 'done', unsettled: 0, deadLetters: 0, failure: null }, faults: [] }
 const patient = { retry: { attemptsMax: 100, backoffMs: 20, backoffMsMax: 500 } }
 
 function flowInto(url: string, config: Readonly<Record<string, unknown>>, rows = count): Promise<RealFlow> {

@@ -10,7 +10,7 @@ import {
 } from '../../test/services/clickhouse.ts'
 import { standFor } from './stand.fixture.ts'
 
-const done = { outcome: { state: 'done', unsettled: 0, failure: null }, faults: [] }
+const done = { outcome: { state: 'done', unsettled: 0, deadLetters: 0, failure: null }, faults: [] }
 
 interface Query {
   readonly count?: number

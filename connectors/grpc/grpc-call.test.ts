@@ -8,7 +8,7 @@ import { realFlow } from '../../test/real-flow.ts'
 import type { Answer, RunningShop, Value } from './shop.fixture.ts'
 import { openShop } from './shop.fixture.ts'
 
-const done = { outcome: { state: 'done', unsettled: 0, failure: null }, faults: [] }
+const done = { outcome: { state: 'done', unsettled: 0, deadLetters: 0, failure: null }, faults: [] }
 
 interface Call {
   readonly count?: number

@@ -59,7 +59,7 @@ async function connectFlow(served: Shop, connect: Connect = {}): Promise<RealFlo
 async function stopped(flow: RealFlow): Promise<readonly unknown[]> {
   await flow.execution.stop(5_000)
   const { outcome, faults } = await flow.finish()
-  expect(outcome).toMatchObject({ state: 'stopped', unsettled: 0, failure: null })
+  expect(outcome).toMatchObject({ state: 'stopped', unsettled: 0, deadLetters: 0, failure: null })
   expect(faults).toEqual([])
   return flow.kept
 }

@@ -44,7 +44,7 @@ nodes:
   out: { type: kafka.produce@1, config: { KAFKA, topic: ${to}, headers: { from: "{{ $json.n }}", none: "{{ null }}" } } }
 edges: [orders -> big, big -> slim, slim -> out]
 `)
-    expect(outcome).toEqual({ state: 'done', unsettled: 0, failure: null })
+    expect(outcome).toEqual({ state: 'done', unsettled: 0, deadLetters: 0, failure: null })
     const written = await flows.read(to)
     expect(written).toHaveLength(990)
     const values = written.map((each) => JSON.parse(String(each.value)))

@@ -49,7 +49,8 @@ export function deadLetterSink(letters: Observable<Batch>, engine: Engine): void
         }),
       )
       engine.deadLettered(messages.length)
-      for (const { scope, indexes } of groups) scope.owner?.deadLettered?.(failureIn(messages[indexes[0] ?? 0]?.value))
+      for (const { scope, indexes } of groups)
+        scope.owner?.deadLettered?.(failureIn(messages[indexes[0] ?? 0]?.value), indexes.length)
       return []
     },
     async close() {},

@@ -93,6 +93,6 @@ export interface ScopeOwner {
   readonly lasting: boolean
   /** Something inside threw where nothing may throw: the execution fails and is cut. The code `execution.stopped` stops it. */
   broke(scope: Scope, failure: Failure): void
-  /** Messages of it failed for good and lie in the dead-letter; told of the first of them. */
-  deadLettered?(failure: Failure): void
+  /** Messages of it failed for good and lie in the dead-letter; told of the failure of the first. */
+  deadLettered?(failure: Failure, messages: number): void
 }

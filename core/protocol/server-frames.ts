@@ -19,7 +19,10 @@ export type ServerFrame =
 /** How an execution ended, as a client sees it. */
 export interface WireOutcome {
   readonly state: 'done' | 'failed' | 'stopped' | 'lost'
+  /** Messages that were still under way when it was cut. */
   readonly unsettled: number
+  /** Messages that failed for good and lie in the dead-letter. */
+  readonly deadLetters: number
   readonly failure: { readonly code: string; readonly message: string; readonly node: string | null } | null
 }
 
@@ -59,9 +62,14 @@ function read(header: Readonly<Record<string, unknown>>): ServerFrame | null {
 /** An outcome out of JSON, or null where there is none. */
 export function readOutcome(value: unknown): WireOutcome | null {
   if (!isRecord(value)) return null
-  const { state, unsettled, failure } = value
+  const { state, unsettled, deadLetters, failure } = value
   if (state !== 'done' && state !== 'failed' && state !== 'stopped' && state !== 'lost') return null
-  return { state, unsettled: isCount(unsettled) ? unsettled : 0, failure: readFailure(failure) }
+  return {
+    state,
+    unsettled: isCount(unsettled) ? unsettled : 0,
+    deadLetters: isCount(deadLetters) ? deadLetters : 0,
+    failure: readFailure(failure),
+  }
 }
 
 function readFailure(value: unknown): WireOutcome['failure'] {

@@ -153,7 +153,12 @@ describe('a stream execution', () => {
     expect(execution.state).toBe('running')
     expect(each.source.closed).toEqual(['0'])
     each.source.give(3)
-    expect(await outcomeOf(each, execution.stop(1_000))).toEqual({ state: 'stopped', unsettled: 0, failure: null })
+    expect(await outcomeOf(each, execution.stop(1_000))).toEqual({
+      state: 'stopped',
+      unsettled: 0,
+      deadLetters: 0,
+      failure: null,
+    })
     expect(each.written).toEqual([1, 2, 3])
     expect(each.source).toMatchObject({ paused: true, closings: 1 })
     expect(each.faults()).toEqual([])
@@ -188,7 +193,12 @@ describe('a stream execution', () => {
     await each.settle()
     each.source.give(1)
     each.source.context?.complete()
-    expect(await outcomeOf(each, execution.done)).toEqual({ state: 'done', unsettled: 0, failure: null })
+    expect(await outcomeOf(each, execution.done)).toEqual({
+      state: 'done',
+      unsettled: 0,
+      deadLetters: 0,
+      failure: null,
+    })
     expect(each.faults()).toEqual([])
   })
 
@@ -211,7 +221,7 @@ describe('a stream execution', () => {
       },
     ])
     expect(each.source.closed).toEqual(['0'])
-    await outcomeOf(each, execution.stop(10))
+    expect(await outcomeOf(each, execution.stop(10))).toMatchObject({ state: 'stopped', deadLetters: 1 })
     expect(each.faults()).toEqual([])
   })
 
@@ -249,7 +259,7 @@ describe('a stream execution', () => {
     expect(execution.state).toBe('running')
     await each.settle()
     expect(each.source.closed).toEqual(['0'])
-    await outcomeOf(each, execution.stop(10))
+    expect(await outcomeOf(each, execution.stop(10))).toMatchObject({ state: 'stopped', deadLetters: 1 })
     expect(each.faults()).toEqual([])
   })
 

@@ -42,6 +42,7 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   readonly #id: string | null
   #outcome: Outcome | null = null
   #failure: Failure | null = null
+  #deadLetters = 0
   #opener: ScopeOpener | null
   #waiting: ((outcome: Outcome) => void)[] | null = null
   #states: BehaviorSubject<ExecutionState> | null = null
@@ -180,7 +181,8 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
     this.#cut(failure.code === 'execution.stopped' ? 'stopped' : 'failed')
   }
 
-  deadLettered(failure: Failure): void {
+  deadLettered(failure: Failure, messages: number): void {
+    this.#deadLetters += messages
     this.#opener?.deadLettered?.(failure)
   }
 
@@ -234,7 +236,12 @@ export class Run implements Execution, ReceiptOwner, ScopeOwner {
   /** `told` is what its opener hears. */
   #finish(state: 'done' | 'failed' | 'stopped', told: Failure | null): void {
     this.#cancelLimit?.()
-    this.#outcome = { state, unsettled: state === 'done' ? 0 : this.receiptsOpen, failure: this.#failure }
+    this.#outcome = {
+      state,
+      unsettled: state === 'done' ? 0 : this.receiptsOpen,
+      deadLetters: this.#deadLetters,
+      failure: this.#failure,
+    }
     this.setState(state)
     this.#states?.complete()
     this.engine.finished(this)

@@ -185,7 +185,12 @@ describe('executions that a stream trigger opens', () => {
     await world.settle()
     expect([world.paused, world.ends.length, main?.state]).toEqual([true, 0, 'draining'])
     world.sink = 'write'
-    expect(await world.until(stopping ?? Promise.reject())).toEqual({ state: 'stopped', unsettled: 0, failure: null })
+    expect(await world.until(stopping ?? Promise.reject())).toEqual({
+      state: 'stopped',
+      unsettled: 0,
+      deadLetters: 0,
+      failure: null,
+    })
     expect(world.written).toHaveLength(1)
     expect(world.ends).toEqual([null])
     expect(world.faults()).toEqual([0, 0])

@@ -320,6 +320,7 @@ export class SourceRun implements ReceiptOwner, FeedReader, RunOwner {
     this.deadLetter(letters, run.scope.signal, run.id).then(
       () => {
         this.#engine.deadLettered(letters.length)
+        run.scope.owner?.deadLettered?.(failure, letters.length)
         this.closed(ticket, null)
       },
       () => run.broke(run.scope, failure),

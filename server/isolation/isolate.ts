@@ -90,6 +90,7 @@ class IsolatedPipeline implements Pipeline {
       execution.end({
         state: 'failed',
         unsettled: 0,
+        deadLetters: 0,
         failure: {
           code: thrown instanceof NodeError ? thrown.code : 'execution.failed',
           message: text,
@@ -261,7 +262,7 @@ class IsolatedPipeline implements Pipeline {
     if (this.#thread === thread) this.#thread = null
     for (const execution of [...this.#executions.values()])
       if (execution.thread === thread)
-        execution.end({ state: this.#over ? 'stopped' : 'failed', unsettled: 0, failure })
+        execution.end({ state: this.#over ? 'stopped' : 'failed', unsettled: 0, deadLetters: 0, failure })
     if (this.#over || !this.#opened) return
     // What listens must listen again; a stream begins where its source says.
     this.open().catch((thrown: unknown) =>

@@ -265,7 +265,8 @@ const severity: readonly Outcome['state'][] = ['done', 'stopped', 'failed', 'los
 function worst(outcomes: readonly Outcome[]): Outcome {
   const unsettled = outcomes.reduce((sum, each) => sum + each.unsettled, 0)
   const [first] = [...outcomes].sort((a, b) => severity.indexOf(b.state) - severity.indexOf(a.state))
-  return { state: first?.state ?? 'done', failure: first?.failure ?? null, unsettled }
+  const deadLetters = outcomes.reduce((sum, each) => sum + each.deadLetters, 0)
+  return { state: first?.state ?? 'done', failure: first?.failure ?? null, unsettled, deadLetters }
 }
 
 function merged(reports: readonly SourceReport[]): readonly SourceReport[] {
