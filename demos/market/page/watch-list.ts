@@ -149,7 +149,8 @@ function flash(row: Row, price: number): void {
   const now = performance.now()
   if (calm.matches || row.last === null || price === row.last || now - row.flashedAt < flashEveryMs) return
   row.flashedAt = now
-  const colour = getComputedStyle(row.price).getPropertyValue(price > row.last ? '--flow' : '--bad')
+  // Colours that can be read on all grounds of a row; that of lines in the chart is too light for text.
+  const colour = getComputedStyle(row.price).getPropertyValue(price > row.last ? '--accent' : '--bad')
   row.price.animate([{ color: colour }, {}], { duration: 600, easing: 'ease-in' })
 }
 
