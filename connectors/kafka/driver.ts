@@ -228,8 +228,9 @@ export interface Transaction {
   commit(): Promise<void>
   abort(): Promise<void>
   /**
-   * After `kafka.fenced`: true when nobody has taken over the id, and the transaction had only stood longer than it may. This producer is of
-   * no use then, but a new one with the id takes nothing from anybody. False too where that cannot be learnt.
+   * Whether nobody else has taken over the id; brokers shut out one whose transaction has stood longer than it may with the same words. What
+   * it has under way is aborted. The producer is of no use then, but a new one with the id takes nothing from anybody.
+   * Rejects where it cannot be learnt.
    */
   isOurs(): Promise<boolean>
 }

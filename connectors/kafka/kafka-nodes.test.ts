@@ -408,29 +408,41 @@ edges: [in -> up, up -> out]
     const younger = await flows.start(copy(from, to, group, ', transactionId: same'))
     await younger.open()
     await flows.write(from, orders(100))
-    expect(await execution?.done).toMatchObject({ state: 'failed', failure: { code: 'kafka.fenced', node: 'in' } })
+    await until(
+      () => execution?.state === 'failed',
+      () => `the older one fails:\n${flows.log.join('\n')}`,
+    )
+    expect(await execution?.done).toMatchObject({ failure: { code: 'kafka.fenced', node: 'in' } })
     await older.release()
-    await until(async () => (await flows.groupOffset(group, from)) === 110, 'the younger one goes on', 60_000)
+    await until(
+      async () => (await flows.groupOffset(group, from)) === 110,
+      () => `the younger one goes on:\n${flows.log.join('\n')}`,
+    )
     expect(await flows.json(to)).toHaveLength(110)
   })
 
-  test('what could not be written before its partition went to another member is written by that one alone', async () => {
-    const [from, to, group] = [await flows.topic(4), await flows.topic(), id()]
-    await flows.write(
-      from,
-      Array.from({ length: 40 }, (_, n) => ({ value: JSON.stringify({ n }), partition: n % 4 })),
-    )
-    const asked = Promise.withResolvers<void>()
-    const answer = Promise.withResolvers<void>()
-    const slow = createServer((_request, response) => {
-      asked.resolve()
-      void answer.promise.then(() => response.setHeader('content-type', 'application/json').end('{}'))
-    }).listen(0, '127.0.0.1')
-    onTestFinished(() => void slow.close())
-    await once(slow, 'listening')
-    const { port } = slow.address() as AddressInfo
-    const member = (name: string, more: string, edges: string): Promise<Pipeline> =>
-      flows.start(`
+  test.each([
+    ['has an id of its own', 'second', 'running'],
+    ['has taken over its id', 'first', 'failed'],
+  ])(
+    'what was not written before its partition went to a member that %s is written by that one',
+    async (_, name, state) => {
+      const [from, to, group] = [await flows.topic(4), await flows.topic(), id()]
+      await flows.write(
+        from,
+        Array.from({ length: 40 }, (_, n) => ({ value: JSON.stringify({ n }), partition: n % 4 })),
+      )
+      const asked = Promise.withResolvers<void>()
+      const answer = Promise.withResolvers<void>()
+      const slow = createServer((_request, response) => {
+        asked.resolve()
+        void answer.promise.then(() => response.setHeader('content-type', 'application/json').end('{}'))
+      }).listen(0, '127.0.0.1')
+      onTestFinished(() => void slow.close())
+      await once(slow, 'listening')
+      const { port } = slow.address() as AddressInfo
+      const member = (name: string, more: string, edges: string): Promise<Pipeline> =>
+        flows.start(`
 millrace: 1
 name: t
 settings: { delivery: exactly-once }
@@ -439,21 +451,26 @@ nodes:
   ${more}out: { type: kafka.produce@1, config: { KAFKA, topic: ${to} } }
 edges: [${edges}]
 `)
-    const first = await member(
-      'first',
-      `ask: { type: http.request@1, into: merge, config: { url: 'http://127.0.0.1:${port}/' } }\n  `,
-      'in -> ask, ask -> out',
-    )
-    await first.open()
-    await asked.promise
-    const second = await member('second', '', 'in -> out')
-    await second.open()
-    await until(async () => (await flows.groupOffset(group, from)) === 20, 'the second has written its share', 60_000)
-    answer.resolve()
-    await until(async () => (await flows.groupOffset(group, from)) === 40, 'the first has written the rest', 60_000)
-    const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
-    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n))
-  })
+      const first = await member(
+        'first',
+        `ask: { type: http.request@1, into: merge, config: { url: 'http://127.0.0.1:${port}/' } }\n  `,
+        'in -> ask, ask -> out',
+      )
+      const execution = await first.open()
+      await asked.promise
+      const second = await member(name, '', 'in -> out')
+      await second.open()
+      await until(async () => (await flows.groupOffset(group, from)) === 20, 'the second has written its share', 60_000)
+      answer.resolve()
+      await until(
+        async () => (await flows.groupOffset(group, from)) === 40,
+        () => `the rest is written:\n${flows.log.join('\n')}`,
+      )
+      expect(execution?.state).toBe(state)
+      const numbers = (await flows.json(to)).map((each) => (each as { n: number }).n)
+      expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n))
+    },
+  )
 })
 
 describe('a document', () => {

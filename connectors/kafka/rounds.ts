@@ -176,26 +176,27 @@ export class Rounds {
 
   /**
    * Whether a commit that was not answered has happened, nobody here can know. A new producer with the same id makes the broker
-   * end the transaction one way or the other; then the group's committed positions are the truth.
+   * end the transaction one way or the other; then the group's committed positions are the truth. Who has lost the id to another
+   * must not take it back: the other goes on.
    */
   async #undo(failure: Failure): Promise<void> {
     this.#doomed = failure
     if (this.#state === 'shut') return
     this.#reader?.trouble(failure)
-    if (failure.code === 'kafka.fenced' && !(await this.#isOurs())) {
-      return this.#shut(failure)
-    }
     for (let attempt = 0; ; attempt++) {
       try {
         const old = this.#producer
+        if (this.#open === null || this.#isClosing) {
+          this.#producer = null
+          await old?.close()
+          return this.#shut()
+        }
+        if (old !== null && (await old.transaction?.isOurs()) === false) return this.#shut(takenOver)
         this.#producer = null
-        await old?.transaction?.abort().catch(() => undefined)
         await old?.close().catch(() => undefined)
-        if (this.#open === null || this.#isClosing) return this.#shut()
         this.#producer = await this.#open(this.#wanted[0] ?? {})
         await this.#reader?.rewind()
-        this.#rest()
-        return
+        return this.#rest()
       } catch (thrown) {
         const next = failureOf(thrown, null)
         this.#reader?.trouble(next)
@@ -203,11 +204,6 @@ export class Rounds {
         await new Promise<void>((resolve) => void this.#clock.after(Math.min(250 * 2 ** attempt, 10_000), resolve))
       }
     }
-  }
-
-  /** Brokers shut out a producer whose transaction took too long with the same words as one that another has replaced. */
-  async #isOurs(): Promise<boolean> {
-    return (await this.#producer?.transaction?.isOurs()) ?? false
   }
 
   /** No round follows. */
@@ -245,3 +241,10 @@ export class Rounds {
 export type ProducerWishes = Partial<
   Pick<ProducerOptions, 'compression' | 'requestsMax' | 'batchBytesMax' | 'recordBytesMax' | 'deliveryMsMax'>
 >
+
+const takenOver: Failure = {
+  code: 'kafka.fenced',
+  message: 'another one with the same transaction id has taken over; give each its own',
+  node: null,
+  retriable: false,
+}

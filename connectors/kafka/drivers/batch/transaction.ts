@@ -5,7 +5,7 @@ import {
   initProducerIdV3,
   txnOffsetCommitV3,
 } from '@platformatic/kafka'
-import { NodeError } from '../../../../core/flow/failure.ts'
+import { failureOf, NodeError } from '../../../../core/flow/failure.ts'
 import type { GroupMembership, Position, Transaction } from '../../driver.ts'
 import { insist } from '../insist.ts'
 import { nodeErrorOf, protocolName } from '../platformatic-errors.ts'
@@ -50,8 +50,9 @@ export class Transactions implements Transaction {
     try {
       await this.identify(this.#queue.identity)
       return true
-    } catch {
-      return false
+    } catch (thrown) {
+      if (failureOf(thrown, null).code === 'kafka.fenced') return false
+      throw thrown
     }
   }
 
