@@ -332,12 +332,14 @@ export function limitsConformance(transport: 'ws' | 'uws', serve: typeof serving
         quick.got.length = 0
         if (n % 500 !== 0) continue
         collectGarbage()
-        // Finalisers of what was collected run in the next turn.
+        // Finalisers of what was collected run in the next turn, and the memory itself is given back by a thread of V8 that another
+        // collection waits for.
         await nextTurn()
+        collectGarbage()
         peak = Math.max(peak, process.memoryUsage().arrayBuffers - before)
       }
       // 80 MB were sent.
-      expect(peak).toBeLessThan(20_000_000)
+      expect(peak).toBeLessThan(6_000_000)
       stuck.socket.terminate()
       await flow.stop()
     })
