@@ -121,7 +121,7 @@ export function dateOfText(text: string, format: unknown): DateTime {
   const { DateTime } = luxon()
   if (format !== undefined) {
     const form = dateText(format, 'toDateTime')
-    return validDate(form in unitMs ? dateOfNumber(Number(value), form) : DateTime.fromFormat(value, form))
+    return validDate(unitMs.has(form) ? dateOfNumber(Number(value), form) : DateTime.fromFormat(value, form))
   }
   const forms = [DateTime.fromISO, DateTime.fromSQL, DateTime.fromRFC2822, DateTime.fromHTTP]
   const dates = forms.map((read) => read(value))
@@ -138,12 +138,16 @@ export function dateOfNumber(number: number, unit: unknown): DateTime {
   const { DateTime } = luxon()
   // A sheet counts days from 1899-12-30, whatever the zone.
   if (unit === 'excel') return DateTime.fromMillis((number - 25_569) * 86_400_000, { zone: 'utc' })
-  const ms = unit === undefined ? 1 : unitMs[String(unit)]
+  const ms = unit === undefined ? 1 : unitMs.get(String(unit))
   if (ms === undefined) throw new TypeError(`toDateTime counts in s, ms, us or excel, not ${shownArgument(unit)}.`)
   return DateTime.fromMillis(number * ms)
 }
 
-const unitMs: Readonly<Record<string, number>> = { s: 1_000, ms: 1, us: 0.001 }
+const unitMs: ReadonlyMap<string, number> = new Map([
+  ['s', 1_000],
+  ['ms', 1],
+  ['us', 0.001],
+])
 
 /** In one unit a number, in several an object. */
 function lengthIn(duration: Duration, units: unknown): unknown {

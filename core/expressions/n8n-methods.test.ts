@@ -24,6 +24,11 @@ const cases: readonly (readonly [text: string, value: unknown])[] = [
   ],
   ['"déjà vu Ärger ß ø Łódź œ".replaceSpecialChars()', 'deja vu Arger ss o Lodz oe'],
   [`['a"b\\\\c'.quote(), "it's".quote("'")]`, ['"a\\"b\\\\c"', "'it\\'s'"]],
+  ['["a$`b".quote("$`"), "ab".quote("")]', ['$`a\\$`b$`', 'ab']],
+  [
+    '["(see https://a.example/x_(y)).", "https://a.example/x_(y)"].map((x) => x.extractUrl())',
+    ['https://a.example/x_(y)', 'https://a.example/x_(y)'],
+  ],
   // A full stop at the end is the sentence's.
   [
     '["a@b.co", "a+b@x-y.co.uk", "ä@b.de", "a@b", "a b@c.de", "a@1.2.3.4", "a@b.co."].map((x) => x.isEmail())',
@@ -150,6 +155,7 @@ describe('a method of n8n', () => {
     ['[{ a: 1 }].renameKeys("a", "b", "c")', 'renameKeys needs pairs of names, from and to.'],
     ['"soon".toDateTime()', 'toDateTime found a text that is no date in this form.'],
     ['(1).toDateTime("h")', 'toDateTime counts in s, ms, us or excel, not "h".'],
+    ['(1).toDateTime("constructor")', 'toDateTime counts in s, ms, us or excel, not "constructor".'],
     ['"%".urlDecode()', 'decodeURIComponent cannot read "%": that encodes no character.'],
   ])('%s says what is wrong', (text, message) => {
     expect(() => compileExpression(parsed(`{{ ${text} }}`))(testInput({}))).toThrow(message)
@@ -192,6 +198,8 @@ describe('a method of n8n', () => {
       '-',
       'http://',
       'http://a(',
+      ')',
+      '(]',
       '. ',
       '\n',
       ' ',
@@ -201,11 +209,13 @@ describe('a method of n8n', () => {
       '_a ',
       '[a](b ',
     ]) {
-      const text = part.repeat(Math.floor(400_000 / part.length))
-      const began = performance.now()
-      run(testInput({ text }))
-      // Linear work takes some milliseconds, quadratic work a minute.
-      expect(performance.now() - began, part).toBeLessThan(3_000)
+      for (const start of ['', 'http://a.example/', 'me@a.example']) {
+        const text = start + part.repeat(Math.floor(400_000 / part.length))
+        const began = performance.now()
+        run(testInput({ text }))
+        // Linear work takes some milliseconds, quadratic work a minute.
+        expect(performance.now() - began, start + part).toBeLessThan(3_000)
+      }
     }
   })
 })

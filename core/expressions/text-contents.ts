@@ -65,9 +65,9 @@ const domainCharsMax = 253
 
 /** Labels of letters, digits and inner hyphens, of which the last is no number. RFC 1123, section 2.1. */
 function isSite(text: string): boolean {
+  if (text.length > domainCharsMax) return false
   const labels = text.split('.')
   return (
-    text.length <= domainCharsMax &&
     labels.length > 1 &&
     labels.every((label) => label.length <= 63 && /^[\p{L}\p{N}](?:[\p{L}\p{N}-]*[\p{L}\p{N}])?$/u.test(label)) &&
     /\p{L}/u.test(labels.at(-1) ?? '')
@@ -80,12 +80,20 @@ function urlOf(text: string): URL | null {
 
 /** A bracket that closes none of the URL's own belongs to the sentence too. */
 function withoutPunctuation(url: string): string {
+  const unopened = { ')': count(url, ')') - count(url, '('), ']': count(url, ']') - count(url, '[') }
   let end = url.length
   for (; end > 0; end--) {
     const last = url[end - 1] ?? ''
-    const opening = { ')': '(', ']': '[' }[last]
-    const isOpen = opening !== undefined && url.lastIndexOf(opening, end - 1) >= 0
-    if (isOpen || !'.,;:!?)]'.includes(last)) break
+    if (last === ')' || last === ']') {
+      if (unopened[last] <= 0) break
+      unopened[last] -= 1
+    } else if (!'.,;:!?'.includes(last)) break
   }
   return url.slice(0, end)
+}
+
+function count(text: string, sign: string): number {
+  let found = 0
+  for (let at = text.indexOf(sign); at >= 0; at = text.indexOf(sign, at + 1)) found += 1
+  return found
 }

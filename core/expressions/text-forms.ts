@@ -35,7 +35,9 @@ export function replaceSpecialChars(text: string): string {
 
 /** The text in quotation marks, with those within escaped. */
 export function quote(text: string, mark: string): string {
-  return mark + text.replaceAll('\\', '\\\\').replaceAll(mark, `\\${mark}`) + mark
+  const escaped = text.replaceAll('\\', '\\\\')
+  // By a function, since in a text `$&` and its like would stand for parts of what is searched.
+  return mark + (mark === '' ? escaped : escaped.replaceAll(mark, () => `\\${mark}`)) + mark
 }
 
 /** The text without what stands in angle brackets, and without a tag at its end that nothing closes. */
