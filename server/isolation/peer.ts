@@ -48,7 +48,7 @@ export function createPeer(port: Port, handlers: Handlers): Peer {
   let gone: NodeError | null = null
 
   const send = (frame: Frame): void => {
-    if (isTooDeep(frame, 0))
+    if (isTooDeep(frame, 0, new Set()))
       throw new NodeError(
         'value.too-deep',
         `values nested deeper than ${levelsMax} levels cannot cross to another thread`,
@@ -169,9 +169,11 @@ export function createPeer(port: Port, handlers: Handlers): Peer {
 /** The side that reads has less stack than the one that wrote, and what it cannot read is lost without a word. */
 const levelsMax = 500
 
-function isTooDeep(value: unknown, level: number): boolean {
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
+/** Each part is looked at once: a small value may hold another one many times over, and be huge when it is written out. */
+function isTooDeep(value: unknown, level: number, seen: Set<object>): boolean {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || seen.has(value)) return false
   if (level > levelsMax) return true
-  if (Array.isArray(value)) return value.some((each) => isTooDeep(each, level + 1))
-  return isRecord(value) && Object.values(value).some((each) => isTooDeep(each, level + 1))
+  seen.add(value)
+  if (Array.isArray(value)) return value.some((each) => isTooDeep(each, level + 1, seen))
+  return isRecord(value) && Object.values(value).some((each) => isTooDeep(each, level + 1, seen))
 }
